@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Self, TypeVar, cast
+from typing import Self, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -21,7 +21,11 @@ START_DEADLINE = 10.0
 START_ATTEMPTS = 5
 
 
-async def eventually(condition: Callable[[], T | Awaitable[T]], deadline: float = 5.0, *, what: str = "") -> T:
+@overload
+async def eventually(condition: Callable[[], Awaitable[T]], deadline: float = 5.0, *, what: str = "") -> T: ...
+@overload
+async def eventually(condition: Callable[[], T], deadline: float = 5.0, *, what: str = "") -> T: ...
+async def eventually(condition: Callable[[], object], deadline: float = 5.0, *, what: str = "") -> object:
     """The first truthy value of `condition`, which may be a plain or an async callable.
 
     An AssertionError inside counts as "not yet". AssertionError after `deadline` seconds."""
@@ -37,7 +41,7 @@ async def eventually(condition: Callable[[], T | Awaitable[T]], deadline: float 
         except AssertionError as error:
             failure = error
         if value:
-            return cast(T, value)
+            return value
         if time.monotonic() >= end:
             raise AssertionError(f"not within {deadline} s: {what or condition} (last: {value!r})") from failure
         await asyncio.sleep(pause)
