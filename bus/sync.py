@@ -1,0 +1,123 @@
+"""What tiers ask their path ancestors on `ote.sync.<depth>.<path>`: hello, and "what did I miss?".
+
+A sync is up to three exchanges, the cheap one first, so that an idle link costs two digests:
+`compare` tells in which buckets the two logs differ, `mail` brings what the asker lacks, `held` and
+`ship` give the ancestor what it lacks. Numbers state only what is committed. Every answer echoes the
+asker's epoch: an answer to an earlier life is discarded.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgpack
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from bus.errors import BadMessage
+
+#: (origin, origin's epoch, target, held number)
+MailPosition = tuple[str, str, str, int]
+#: (source, epoch, held seq)
+StreamPosition = tuple[str, str, int]
+
+
+class _Message(BaseModel):
+    # Later versions may add attributes: a tree is never upgraded at one instant.
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    def pack(self) -> bytes:
+        """The message's bytes."""
+        packed: bytes = msgpack.packb(self.model_dump())
+        return packed
+
+
+class Hello(_Message):
+    """A tier presents itself to an ancestor; `instance` is new with every start of its process."""
+
+    kind: Literal["hello"] = "hello"
+    epoch: str
+    instance: str
+
+
+class Compare(_Message):
+    """The digests of the asker's positions: mailboxes that come from above it, streams from below."""
+
+    kind: Literal["compare"] = "compare"
+    epoch: str
+    mail: int
+    streams: int
+
+
+class AskMail(_Message):
+    """For these buckets: up to which number the asker holds each mailbox without a hole."""
+
+    kind: Literal["mail"] = "mail"
+    epoch: str
+    buckets: list[int]
+    held: list[MailPosition]
+
+
+class AskHeld(_Message):
+    """Which streams at or below the asker does the ancestor hold, up to where?"""
+
+    kind: Literal["held"] = "held"
+    epoch: str
+    buckets: list[int]
+
+
+class Ship(_Message):
+    """Events of sources at or below the asker that the ancestor lacks; acknowledged when committed."""
+
+    kind: Literal["ship"] = "ship"
+    epoch: str
+    events: list[bytes]
+
+
+Ask = Annotated[Hello | Compare | AskMail | AskHeld | Ship, Field(discriminator="kind")]
+_ask: TypeAdapter[Ask] = TypeAdapter(Ask)
+
+
+class Answer(_Message):
+    """What the ancestor says. `echo` is the asker's epoch, `life` the highest epoch of the asker that
+    the ancestor has seen, `time` its UTC clock. The rest depends on the kind of the ask."""
+
+    echo: str
+    life: str = ""
+    time: str
+    instance: str
+    #: compare: the digests of each bucket, where the totals differ
+    mail_buckets: list[int] | None = None
+    stream_buckets: list[int] | None = None
+    #: mail
+    events: list[bytes] = []
+    more: bool = False
+    #: held, ship
+    held: list[StreamPosition] = []
+    #: hello: why the asker is not admitted
+    refused: str | None = None
+    #: any: why there is no answer
+    error: str | None = None
+
+
+def unpack_ask(payload: bytes) -> Ask:
+    """The ask in these bytes. BadMessage if there is none."""
+    return _ask.validate_python(_unpack(payload)) if payload else _fail("empty")
+
+
+def unpack_answer(payload: bytes) -> Answer:
+    """The answer in these bytes. BadMessage if there is none."""
+    try:
+        return Answer.model_validate(_unpack(payload))
+    except ValidationError as error:
+        _fail(str(error.errors()[0]["msg"]))
+
+
+def _unpack(payload: bytes) -> Any:
+    try:
+        return msgpack.unpackb(payload)
+    except (ValueError, msgpack.UnpackException) as error:
+        _fail(str(error) or type(error).__name__)
+
+
+def _fail(why: str) -> Any:
+    raise BadMessage(f"not a sync message: {why}")

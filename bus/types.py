@@ -1,0 +1,37 @@
+"""The types of all events, by name. `docs/events.md` says what each carries in `data`."""
+
+SUBMITTED = "ote.command.submitted.v1"
+CANCEL = "ote.command.cancel.v1"
+RESOLVE = "ote.command.resolve.v1"
+#: What an origin writes into numbered mailboxes.
+MAIL = frozenset({SUBMITTED, CANCEL, RESOLVE})
+
+RECEIVED = "ote.command.received.v1"
+STARTED = "ote.command.started.v1"
+STORED = "ote.command.stored.v1"
+
+SUCCEEDED = "ote.command.succeeded.v1"
+FAILED = "ote.command.failed.v1"
+EXPIRED = "ote.command.expired.v1"
+SUPERSEDED = "ote.command.superseded.v1"
+CANCELLED = "ote.command.cancelled.v1"
+IN_DOUBT = "ote.command.in-doubt.v1"
+REFUSED = "ote.command.refused.v1"
+#: What ends a command at a target, written by the target only: type -> state.
+FINALS = {
+    SUCCEEDED: "succeeded",
+    FAILED: "failed",
+    EXPIRED: "expired",
+    SUPERSEDED: "superseded",
+    CANCELLED: "cancelled",
+    IN_DOUBT: "in-doubt",
+    REFUSED: "refused",
+}
+
+ANNOUNCED = "ote.cluster.announced.v1"
+JOINED = "ote.cluster.joined.v1"
+OFFLINE = "ote.cluster.offline.v1"
+ONLINE = "ote.cluster.online.v1"
+REFUSED_CLUSTER = "ote.cluster.refused.v1"
+
+FORKED = "ote.log.forked.v1"

@@ -1,0 +1,117 @@
+"""The receiving end of the mailboxes of one cluster: one origin's mail starts in order, and once.
+
+A number is compared with the cursor of its origin: the next one goes on, a lower one is a double, a
+higher one shows a gap and waits until repair has filled it. A later life of an origin begins again at
+1, and an earlier one is ignored from then on. The receiver is memory only: the cursor that counts is
+in the log, moved in the transaction of `received`, and `Receiver` is loaded from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from bus.event import Event
+from store.api import Cursor
+
+#: Mail that waits behind a gap, for each origin; what does not fit is brought again by repair.
+WAITING_LIMIT = 10_000
+
+
+class Verdict(Enum):
+    """What became of an offered event."""
+
+    TAKEN = "taken"
+    DOUBLE = "double"
+    GAP = "gap"
+    OLD_LIFE = "old life"
+    NOT_MINE = "not mine"
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One number whose turn has come. `cover` is the later event that stands for it, if there is one:
+    then the number is not carried out. `event` is None when only the cover has come."""
+
+    cursor: Cursor
+    event: Event | None
+    cover: Event | None
+
+    @property
+    def origin(self) -> str:
+        """Who sent it."""
+        known = self.event or self.cover
+        assert known is not None
+        return known.source
+
+
+@dataclass(slots=True)
+class _Slot:
+    event: Event | None = None
+    cover: Event | None = None
+
+
+@dataclass(slots=True)
+class _Box:
+    cursor: Cursor
+    slots: dict[int, _Slot] = field(default_factory=dict)
+
+    def slot(self, number: int) -> _Slot | None:
+        if (found := self.slots.get(number)) is None and len(self.slots) < WAITING_LIMIT:
+            found = self.slots[number] = _Slot()
+        return found
+
+
+class Receiver:
+    """The mailboxes of the cluster `me`, one for each origin."""
+
+    def __init__(self, me: str, cursors: Mapping[str, Cursor]) -> None:
+        self._me = me
+        self._boxes = {origin: _Box(cursor) for origin, cursor in cursors.items()}
+
+    def cursors(self) -> dict[str, Cursor]:
+        """How far mail was taken from each origin; the log's own cursors follow."""
+        return {origin: box.cursor for origin, box in self._boxes.items()}
+
+    def waiting(self) -> int:
+        """How much mail waits behind a gap."""
+        return sum(len(box.slots) for box in self._boxes.values())
+
+    def offer(self, event: Event) -> tuple[Verdict, list[Mail]]:
+        """Takes an event in, and returns all mail whose turn has come, in order."""
+        box = self._boxes.get(event.source)
+        if box is None:
+            box = self._boxes[event.source] = _Box(Cursor(event.epoch, 0))
+        if event.epoch < box.cursor.epoch:
+            return Verdict.OLD_LIFE, []
+        if event.epoch > box.cursor.epoch:
+            box = self._boxes[event.source] = _Box(Cursor(event.epoch, 0))
+        verdict = self._file(box, event)
+        return verdict, self._due(box)
+
+    def _file(self, box: _Box, event: Event) -> Verdict:
+        # What stands for earlier numbers goes first: they must not be carried out on the way.
+        for cover in event.supersedes:
+            if cover.path == self._me and cover.number > box.cursor.number and (slot := box.slot(cover.number)):
+                slot.cover = event
+        number = next((to.number for to in event.to if to.path == self._me), None)
+        if number is None:
+            return Verdict.NOT_MINE
+        if number <= box.cursor.number:
+            return Verdict.DOUBLE
+        if (slot := box.slot(number)) is None:
+            return Verdict.GAP
+        double = slot.event is not None
+        slot.event = event
+        if number == box.cursor.number + 1 or box.cursor.number + 1 in box.slots:
+            return Verdict.TAKEN
+        return Verdict.DOUBLE if double else Verdict.GAP
+
+    @staticmethod
+    def _due(box: _Box) -> list[Mail]:
+        due = []
+        while (slot := box.slots.pop(box.cursor.number + 1, None)) is not None:
+            box.cursor = Cursor(box.cursor.epoch, box.cursor.number + 1)
+            due.append(Mail(box.cursor, slot.event, slot.cover))
+        return due

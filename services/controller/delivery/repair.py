@@ -1,0 +1,117 @@
+"""Repair: what a tier asks of a path ancestor, and what the ancestor answers (DESIGN 6.4).
+
+Push gives the latency, repair the guarantee. Downwards go the mailboxes of targets at or below the
+asker that come from above it; upwards the streams of sources at or below the asker. Both are dense,
+so one number each says everything. The functions here read one consistent, committed moment of a log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from bus.event import Event
+from bus.paths import is_under
+from services.controller.delivery import positions
+from store.api import Mailbox, Reader, Stream
+
+#: One answer carries about this many bytes of events: short enough for slow links.
+PAGE_BYTES = 60_000
+#: How much of one mailbox or stream is read at once.
+_READ = 500
+
+
+def mail_from_above(log: Reader[Event], asker: str) -> dict[Mailbox, int]:
+    """Held numbers of all mailboxes whose target is at or below the asker and whose origin is above it."""
+    return {
+        box: held
+        for box, held in log.mailboxes(asker).items()
+        if box.origin != asker and is_under(asker, box.origin)
+    }
+
+
+def streams_from_below(log: Reader[Event], asker: str) -> dict[Stream, int]:
+    """Held numbers of all streams whose source is at or below the asker."""
+    return log.streams(asker)
+
+
+@dataclass(slots=True)
+class Page:
+    """Events for one answer, each once; `more` if some did not fit."""
+
+    limit: int = PAGE_BYTES
+    events: dict[str, Event] = field(default_factory=dict)
+    size: int = 0
+    more: bool = False
+
+    def add(self, event: Event) -> bool:
+        """False, and `more`, if the page is full."""
+        if event.id in self.events:
+            return True
+        if self.events and self.size + len(event.body) > self.limit:
+            self.more = True
+            return False
+        self.events[event.id] = event
+        self.size += len(event.body)
+        return True
+
+    def bodies(self) -> list[bytes]:
+        """The exact bytes, in order."""
+        return [event.body for event in self.events.values()]
+
+
+def answer_mail(
+    log: Reader[Event], asker: str, buckets: Iterable[int], held: Mapping[Mailbox, int], limit: int = PAGE_BYTES
+) -> Page:
+    """What the asker lacks of the mailboxes in these buckets, as far as this log holds it without a hole.
+
+    A number that a later event covers travels as that event alone. Mailbox by mailbox and in order of
+    number, so that however short the page is, the asker's first hole gets smaller.
+    """
+    page = Page(limit)
+    for box, mine in positions.select(mail_from_above(log, asker), buckets).items():
+        after = held.get(box, 0)
+        while after < mine:
+            batch = log.mail(box, after=after, limit=_READ)
+            if not batch:
+                break
+            for mail in batch:
+                what = mail.cover or mail.event
+                if what is None or not page.add(what):
+                    return page
+            after = batch[-1].number
+    return page
+
+
+def lacking(mine: Mapping[Stream, int], theirs: Mapping[Stream, int]) -> list[tuple[Stream, int]]:
+    """The streams of which the other lacks something, and after which seq."""
+    return sorted(
+        (stream, theirs.get(stream, 0)) for stream, held in mine.items() if held > theirs.get(stream, 0)
+    )
+
+
+def next_shipment(log: Reader[Event], stream: Stream, after: int, limit: int = PAGE_BYTES) -> Page:
+    """The events that follow, in order of seq, as many as one message should carry."""
+    page = Page(limit)
+    for event in log.stream(stream, after=after, limit=_READ):
+        if not page.add(event):
+            break
+    else:
+        page.more = len(page.events) == _READ
+    return page
+
+
+def reached(page: Page, stream: Stream, after: int) -> int:
+    """The seq that the other holds when it has stored the page."""
+    seqs = [e.seq for e in page.events.values() if (e.source, e.epoch) == stream and e.seq is not None]
+    return max(seqs, default=after)
+
+
+def admissible(events: Iterable[Event], asker: str) -> list[Event]:
+    """Of what the asker ships, the events that are its own or its subtree's to ship."""
+    return [event for event in events if is_under(event.source, asker)]
+
+
+def relevant(events: Iterable[Event], me: str) -> list[Event]:
+    """Of what an ancestor answers, the events that are mail for `me` or below."""
+    return [event for event in events if any(is_under(to.path, me) for to in event.to)]

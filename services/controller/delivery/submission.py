@@ -1,0 +1,192 @@
+"""Submit: one transaction records the command and gives each addressee the next number of its mailbox.
+
+A command to many is recorded as chunks of a few hundred addressees, grouped by subtree; each chunk is
+an event of its own with the same command id, on the narrowest subject that covers its addressees.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from bus import subjects
+from bus.errors import Conflict, NotFound, Refused
+from bus.event import Addressee, Cover, Draft, Event
+from bus.paths import common_scope
+from bus.types import CANCEL, RESOLVE, SUBMITTED
+from store.api import CommandRow, TargetRow, Tx
+
+#: Addressees of one event: 10,000 targets are some tens of messages, each well below 64 KB.
+CHUNK = 300
+
+#: The states of a target that is still open for the origin.
+OPEN = frozenset({"accepted", "received", "started"})
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A command before it has a place. `expiresat` is RFC 3339 text; `selector` is kept as the user
+    wrote it, the resolved targets are final."""
+
+    id: str
+    selector: str
+    do: Mapping[str, Any]
+    actor: str | None = None
+    key: str | None = None
+    lane: str | None = None
+    ttl: float | None = None
+    expiresat: str | None = None
+
+    def digest(self) -> str:
+        """Tells whether a second submit with the same id asks for the same."""
+        content = [self.selector, self.do, self.key, self.lane, self.ttl]
+        return blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+    def data(self, count: int) -> dict[str, Any]:
+        """The `data` of the event."""
+        data: dict[str, Any] = {
+            "command": self.id,
+            "selector": self.selector,
+            "do": self.do,
+            "digest": self.digest(),
+            "count": count,
+        }
+        data.update((name, value) for name in ("key", "lane") if (value := getattr(self, name)) is not None)
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An addressee: its path and its epoch as the registry knows it ("" if unknown)."""
+
+    path: str
+    epoch: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Addressees that one message reaches, and the subject that reaches them."""
+
+    subject: str
+    targets: Sequence[Target]
+
+
+#: The rarest tag that all these paths carry, or None.
+CommonTag = Callable[[Sequence[str]], str | None]
+
+
+def plan(targets: Sequence[Target], common_tag: CommonTag) -> list[Chunk]:
+    """The targets in chunks by subtree, each with the narrowest subject that covers it."""
+    ordered = sorted(targets, key=lambda target: target.path.split("."))
+    parts = [ordered[start : start + CHUNK] for start in range(0, len(ordered), CHUNK)]
+    return [Chunk(_narrowest([t.path for t in part], common_tag), part) for part in parts]
+
+
+def _narrowest(paths: Sequence[str], common_tag: CommonTag) -> str:
+    if len(paths) == 1:
+        return subjects.command(paths[0])
+    scope = common_scope(paths)
+    tag = common_tag(paths)
+    return subjects.tagged(tag, scope) if tag else subjects.under(scope)
+
+
+def submit(tx: Tx[Event], order: Order, chunks: Sequence[Chunk]) -> CommandRow | None:
+    """Records the command. Returns None, or the row of the same command if it was submitted before.
+
+    Raises:
+        Conflict: a command with this id and another content exists.
+    """
+    if (existing := tx.command(order.id)) is not None:
+        if existing.digest != order.digest():
+            raise Conflict(
+                f"command {order.id} exists with another content",
+                field="id",
+                hint="leave the id out, or send exactly what was sent the first time",
+            )
+        return existing
+    count = sum(len(chunk.targets) for chunk in chunks)
+    for chunk in chunks:
+        paths = [target.path for target in chunk.targets]
+        covers = covers_of(tx.unreceived(order.key, paths)) if order.key else ()
+        tx.append(
+            Draft(
+                type=SUBMITTED,
+                subject=chunk.subject,
+                data=order.data(count),
+                actor=order.actor,
+                to=tuple(Addressee(t.path, tx.number(t.path), t.epoch) for t in chunk.targets),
+                expiresat=order.expiresat,
+                supersedes=covers,
+            )
+        )
+    return None
+
+
+def covers_of(rows: Iterable[TargetRow]) -> tuple[Cover, ...]:
+    """These numbers need not travel any more: a later one stands for them."""
+    return tuple(Cover(row.target, row.number, row.command, row.checksum) for row in rows)
+
+
+def cancel(tx: Tx[Event], command: str, targets: Sequence[TargetRow], actor: str | None) -> list[str]:
+    """Withdraws the command at those targets that have no final. Returns their paths.
+
+    What the target has not received travels as the cancel alone; what it has received it cancels if
+    it has not started. The target decides, and says so.
+    """
+    open_rows = [row for row in targets if row.state in OPEN]
+    _control(tx, CANCEL, {"command": command}, open_rows, actor)
+    return [row.target for row in open_rows]
+
+
+def resolve(tx: Tx[Event], row: TargetRow, verdict: str, actor: str | None) -> None:
+    """Tells the target what became of a command in doubt: "done", "failed" or "retry".
+
+    Raises:
+        Refused: the command is not in doubt there.
+    """
+    if row.state != "in-doubt":
+        raise Refused(
+            f"command {row.command} is {row.state} at {row.target}, not in-doubt",
+            field="target",
+            hint="only what is in doubt is resolved by a person",
+        )
+    _control(tx, RESOLVE, {"command": row.command, "as": verdict}, [row], actor)
+
+
+def _control(
+    tx: Tx[Event], kind: str, data: dict[str, Any], rows: Sequence[TargetRow], actor: str | None
+) -> None:
+    by_path: dict[str, list[TargetRow]] = defaultdict(list)
+    for row in rows:
+        if kind == CANCEL and row.state == "accepted" and (row.origin, row.epoch) == (tx.source, tx.epoch):
+            by_path[row.target].append(row)
+    targets = [Target(row.target, row.target_epoch) for row in rows]
+    for chunk in plan(targets, lambda _: None):
+        covered = [row for target in chunk.targets for row in by_path[target.path]]
+        tx.append(
+            Draft(
+                type=kind,
+                subject=chunk.subject,
+                data=data,
+                actor=actor,
+                to=tuple(Addressee(t.path, tx.number(t.path), t.epoch) for t in chunk.targets),
+                supersedes=covers_of(covered),
+            )
+        )
+
+
+def known_command(tx: Tx[Event], command: str) -> CommandRow:
+    """The row of a command. NotFound if this tier has none with this id."""
+    if (row := tx.command(command)) is None:
+        raise NotFound(
+            f"no command {command} here",
+            field="id",
+            hint="`ote get commands` lists what this tier knows",
+        )
+    return row
+
+

