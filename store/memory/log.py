@@ -1,0 +1,203 @@
+"""`MemoryLog`: the whole contract of a log over dictionaries.
+
+A simulator uses it without an event loop: `apply` runs an op on top of what is not yet committed,
+`commit` makes all of that lasting, `crash` loses it, and `query` answers from what is committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, Self
+
+from store.api import Cursor, Draft, E, Mailbox, Reader, Recorded, Stored, Stream, T, Tx
+from store.lives import new_epoch, now
+from store.memory.reader import MemoryReader
+from store.memory.state import Fill, MemoryTables, Position, State
+from store.paths import is_under
+from store.projections.base import Projection
+from store.projections.catalogue import projections
+
+
+class MemoryTx(MemoryReader[E]):
+    """`store.api.Tx`: reads, and changes that can be taken back."""
+
+    def __init__(self, state: State[E], epoch: str, clock: Callable[[], str], folds: Sequence[Projection]) -> None:
+        super().__init__(state, epoch)
+        self._clock = clock
+        self._folds = folds
+        self._tables = MemoryTables(state)
+        self.appended: list[E] = []
+
+    def append(self, draft: Draft[E]) -> E:
+        stream = Stream(self.source, self.epoch)
+        seq = self._state.streams.get(stream, Position()).top + 1 if draft.shared else None
+        event = draft.seal(self.source, self.epoch, seq)
+        if event.id in self._state.ids:
+            raise ValueError(f"an event with the id {event.id} is here already")
+        self._file(event)
+        self.appended.append(event)
+        return event
+
+    def record(self, events: Iterable[E]) -> Recorded[E]:
+        done: Recorded[E] = Recorded()
+        state = self._state
+        for event in events:
+            stream = Stream(event.source, event.epoch)
+            row = state.ids.get(event.id)
+            if row is None and event.seq is not None:
+                row = state.places.get((stream, event.seq))
+            mine = stream == (self.source, self.epoch)
+            if row is None and not mine:
+                self._file(event)
+                done.new.append(event)
+            elif (row and state.rows[row].event.checksum == event.checksum) or event.checksum in state.quarantine:
+                done.doubles += 1
+            else:
+                state.set(state.quarantine, event.checksum, event)
+                done.forks.append(event)
+        return done
+
+    def _file(self, event: E) -> None:
+        state, row = self._state, self.last_row() + 1
+        state.set(state.rows, row, Stored(row, event))
+        state.set(state.stored_at, row, self._clock())
+        state.set(state.ids, event.id, row)
+        if event.seq is not None:
+            stream = Stream(event.source, event.epoch)
+            state.set(state.places, (stream, event.seq), row)
+            if is_under(event.source, self.source):
+                self._reach(state.streams, stream, event.seq, lambda n: (stream, n) in state.places)
+        for entry in event.to:
+            self._fill(event, entry.path, entry.number, row, cover=False)
+        for cover in event.supersedes:
+            self._fill(event, cover.path, cover.number, row, cover=True)
+        for fold in self._folds:
+            if event.type in fold.types:
+                fold.apply(self._tables, [state.filed(row)])
+
+    def _fill(self, event: E, target: str, number: int, row: int, *, cover: bool) -> None:
+        if not is_under(target, self.source):
+            return
+        state, box = self._state, Mailbox(event.source, event.epoch, target)
+        there = state.fills.get((box, number), Fill())
+        if not cover and there.event is None:
+            there = there._replace(event=row)
+        elif cover and (there.cover is None or (event.seq or 0) > (state.rows[there.cover].event.seq or 0)):
+            there = there._replace(cover=row)
+        state.set(state.fills, (box, number), there)
+        self._reach(state.boxes, box, number, lambda n: (box, n) in state.fills)
+
+    def _reach(self, positions: dict[Any, Position], key: Any, number: int, filled: Callable[[int], bool]) -> None:
+        held, top = positions.get(key, Position())
+        while filled(held + 1):
+            held += 1
+        self._state.set(positions, key, Position(held, max(top, number)))
+
+    def number(self, target: str) -> int:
+        box = Mailbox(self.source, self.epoch, target)
+        held, top = self._state.boxes.get(box, Position())
+        self._state.set(self._state.boxes, box, Position(held, top + 1))
+        return top + 1
+
+    def move_cursor(self, origin: str, cursor: Cursor) -> None:
+        self._state.set(self._state.cursors, origin, cursor)
+
+    def confirm(self, neighbour: str, held: Mapping[Stream, int]) -> None:
+        for stream, seq in held.items():
+            self._state.set(self._state.neighbours, (neighbour, stream), seq)
+
+    def move_place(self, consumer: str, row: int) -> None:
+        self._state.set(self._state.consumers, consumer, row)
+
+
+class MemoryLog(Generic[E]):
+    """`store.api.Log` in memory, for one process."""
+
+    def __init__(self, source: str, *, epoch: str | None = None, clock: Callable[[], str] = now) -> None:
+        self._source = source
+        self._epoch = epoch or new_epoch()
+        self._clock = clock
+        self._folds = projections(source)
+        self._state: State[E] = State(source)
+        self._appended: list[E] = []
+        self._listeners: list[Callable[[list[E]], None]] = []
+        self._news: set[asyncio.Event] = set()
+
+    @property
+    def source(self) -> str:
+        return self._source
+
+    @property
+    def epoch(self) -> str:
+        return self._epoch
+
+    def apply(self, op: Callable[[Tx[E]], T]) -> T:
+        """Runs op on top of what is not committed; an op that raises leaves nothing behind."""
+        mark = self._state.mark
+        tx = MemoryTx(self._state, self._epoch, self._clock, self._folds)
+        try:
+            result = op(tx)
+        except BaseException:
+            self._state.roll_back(mark)
+            raise
+        self._appended += tx.appended
+        return result
+
+    def commit(self) -> list[E]:
+        """Makes lasting what was applied, and returns the events of this tier's own in it."""
+        changed, appended = self._state.mark, self._appended
+        self._state.commit()
+        self._appended = []
+        if appended:
+            for listener in self._listeners:
+                listener(appended)
+        if changed:
+            for news in self._news:
+                news.set()
+        return appended
+
+    def crash(self) -> None:
+        """Loses what was applied and not committed."""
+        self._state.roll_back(0)
+        self._appended = []
+
+    def query(self, query: Callable[[Reader[E]], T]) -> T:
+        """The query's answer over what is committed."""
+        with self._state.committed():
+            return query(MemoryReader(self._state, self._epoch))
+
+    async def write(self, op: Callable[[Tx[E]], T], *, lazy: bool = False) -> T:
+        result = self.apply(op)
+        self.commit()
+        return result
+
+    async def read(self, query: Callable[[Reader[E]], T]) -> T:
+        return self.query(query)
+
+    async def flush(self) -> None:
+        self.commit()
+
+    async def follow(self, *, after: int = 0, types: Sequence[str] = ()) -> AsyncIterator[list[Stored[E]]]:
+        news = asyncio.Event()
+        self._news.add(news)
+        try:
+            while True:
+                news.clear()
+                batch, after = self.query(lambda log: (log.events(after=after, types=types), log.last_row()))  # noqa: B023
+                if batch:
+                    after = batch[-1].row
+                    yield batch
+                else:
+                    await news.wait()
+        finally:
+            self._news.discard(news)
+
+    def on_commit(self, listener: Callable[[list[E]], None]) -> None:
+        self._listeners.append(listener)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self.commit()

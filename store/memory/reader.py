@@ -1,0 +1,197 @@
+"""Reads of the log in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic
+
+import msgpack
+
+from store.api import ClusterRow, CommandRow, Cursor, E, Mail, Mailbox, Stored, Stream, TargetRow
+from store.memory.state import MemoryTables, State
+from store.paths import is_under, subject_pattern
+from store.projections.clusters import CLUSTERS
+from store.projections.commands import COMMANDS, RUNNING, SETTLED, TARGETS, WAITING, WAYPOINTS, Target
+from store.projections.objects import OBJECTS
+from store.projections.views import cluster_row, command_row, target_row
+
+
+class MemoryReader(Generic[E]):
+    """`store.api.Reader` over dictionaries: simple, and linear in what is stored."""
+
+    def __init__(self, state: State[E], epoch: str) -> None:
+        self.source = state.source
+        self.epoch = epoch
+        self._state = state
+        tables = MemoryTables(state)
+        self._commands = tables.rows(COMMANDS).records
+        self._targets = tables.rows(TARGETS).records
+        self._waypoints = tables.rows(WAYPOINTS).records
+        self._clusters = tables.rows(CLUSTERS).records
+        self._objects = tables.rows(OBJECTS).records
+
+    def last_row(self) -> int:
+        return len(self._state.rows)
+
+    def event(self, id: str) -> E | None:
+        row = self._state.ids.get(id)
+        return None if row is None else self._state.rows[row].event
+
+    def events(
+        self,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        types: Sequence[str] = (),
+        source: str | None = None,
+        subject: str | None = None,
+        since: str | None = None,
+    ) -> list[Stored[E]]:
+        pattern = subject_pattern(subject) if subject is not None else None
+        scope = source.removeprefix("under:") if source is not None else ""
+        found: list[Stored[E]] = []
+        for row in range(after + 1, self.last_row() + 1):
+            if len(found) >= limit:
+                break
+            event = self._state.rows[row].event
+            if (
+                (not types or event.type in types)
+                and (source is None or event.source == scope or (source != scope and is_under(event.source, scope)))
+                and (pattern is None or pattern.fullmatch(event.subject))
+                and (since is None or event.time >= since)
+            ):
+                found.append(self._state.rows[row])
+        return found
+
+    def stream(self, stream: Stream, *, after: int, limit: int) -> list[E]:
+        found: list[E] = []
+        while len(found) < limit and (row := self._state.places.get((stream, after + 1 + len(found)))):
+            found.append(self._state.rows[row].event)
+        return found
+
+    def streams(self, under: str) -> dict[Stream, int]:
+        return {s: p.held for s, p in self._state.streams.items() if is_under(s.source, under)}
+
+    def mailboxes(self, under: str) -> dict[Mailbox, int]:
+        return {m: p.held for m, p in self._state.boxes.items() if is_under(m.target, under)}
+
+    def mail(self, mailbox: Mailbox, *, after: int, limit: int) -> list[Mail[E]]:
+        found: list[Mail[E]] = []
+        while len(found) < limit and (fill := self._state.fills.get((mailbox, after + 1 + len(found)))):
+            found.append(Mail(after + 1 + len(found), self._at(fill.event), self._at(fill.cover)))
+        return found
+
+    def _at(self, row: int | None) -> E | None:
+        return None if row is None else self._state.rows[row].event
+
+    def cursors(self) -> dict[str, Cursor]:
+        return dict(self._state.cursors)
+
+    def confirmed(self, neighbour: str) -> dict[Stream, int]:
+        return {stream: held for (name, stream), held in self._state.neighbours.items() if name == neighbour}
+
+    def place(self, consumer: str) -> int:
+        return self._state.consumers.get(consumer, 0)
+
+    def command(self, id: str) -> CommandRow | None:
+        command = self._commands.get((id,))
+        return command_row(command) if command else None
+
+    def targets(self, command: str, *, after: str = "", limit: int = 100) -> list[TargetRow]:
+        keys = sorted(key for key in self._targets if key[0] == command and key[1] > after)
+        return [self._row(self._targets[key]) for key in keys[:limit]]
+
+    def target(self, command: str, target: str) -> TargetRow | None:
+        found = self._targets.get((command, target))
+        return self._row(found) if found else None
+
+    def _row(self, target: Target) -> TargetRow:
+        points = [point for point in self._waypoints.values() if point.command == target.command]
+        return target_row(target, points, self._at(target.final_row))
+
+    def unreceived(self, key: str, targets: Sequence[str]) -> list[TargetRow]:
+        found = [
+            target
+            for target in self._targets.values()
+            if target.phase == WAITING
+            and (target.key, target.origin, target.epoch) == (key, self.source, self.epoch)
+            and target.target in targets
+        ]
+        return [self._row(target) for target in sorted(found, key=lambda t: (t.target, t.number))]
+
+    def unfinished(self, target: str) -> list[tuple[TargetRow, E]]:
+        running = [t for t in self._targets.values() if t.target == target and t.phase == RUNNING]
+        running.sort(key=lambda t: (t.received_epoch or "", t.received_seq or 0))
+        pairs = ((t, self._at(t.submitted_row)) for t in running if t.received)
+        return [(self._row(t), event) for t, event in pairs if event is not None]
+
+    def commands(
+        self,
+        *,
+        target: str | None = None,
+        open_only: bool = False,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> list[CommandRow]:
+        wanted = {
+            t.command
+            for t in self._targets.values()
+            if target in (None, t.target) and (not open_only or t.phase < SETTLED)
+        }
+        every = target is None and not open_only
+        last = self._commands.get((before,)) if before is not None else None
+        found = [
+            command
+            for command in self._commands.values()
+            if (every or command.id in wanted) and (last is None or command.row < last.row)
+        ]
+        found.sort(key=lambda command: -command.row)
+        return [command_row(command) for command in found[:limit]]
+
+    def summary(self, command: str) -> dict[str, int]:
+        return _tally(t for t in self._targets.values() if t.command == command)
+
+    def oldest_open(self, limit: int = 10, *, state: str | None = None) -> list[TargetRow]:
+        found = [
+            (t.command_row, t.target, t)
+            for t in self._targets.values()
+            if t.phase < SETTLED and t.command_row is not None and state in (None, t.state)
+        ]
+        found.sort(key=lambda item: item[:2])
+        return [self._row(t) for _, _, t in found[:limit]]
+
+    def counts(self) -> dict[str, Any]:
+        return {
+            "events": len(self._state.rows),
+            "commands": len(self._commands),
+            "targets": _tally(self._targets.values()),
+            "bytes": sum(len(stored.event.body) for stored in self._state.rows.values()),
+        }
+
+    def clusters(self, under: str) -> list[ClusterRow]:
+        paths = sorted(path for (path,) in self._clusters if is_under(path, under))
+        return [cluster_row(self._clusters[(path,)]) for path in paths]
+
+    def cluster(self, path: str) -> ClusterRow | None:
+        found = self._clusters.get((path,))
+        return cluster_row(found) if found else None
+
+    def objects(
+        self, *, kind: str | None = None, namespace: str | None = None, name: str | None = None
+    ) -> list[dict[str, Any]]:
+        return [
+            msgpack.unpackb(found.manifest)
+            for _, found in sorted(self._objects.items())
+            if kind in (None, found.kind) and namespace in (None, found.namespace) and name in (None, found.name)
+        ]
+
+    def object(self, api_version: str, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        found = self._objects.get((kind, namespace, name, api_version))
+        return msgpack.unpackb(found.manifest) if found else None
+
+
+def _tally(targets: Any) -> dict[str, int]:
+    tally: dict[str, int] = {}
+    for target in targets:
+        tally[target.state] = tally.get(target.state, 0) + 1
+    return tally

@@ -1,0 +1,114 @@
+"""The projection `clusters`: which clusters there are at or below this tier, and how they are.
+
+What a cluster is, it says itself, and its latest announcement counts. Whether it is reached, only the
+tier knows to which it is attached: its word on a cluster counts in the order in which it was written,
+and that a cluster is gone counts only from the tier to which it was attached last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from store.api import Entry
+from store.projections.base import Filed, Index, Table, Tables, mapping, optional_text, text
+
+ANNOUNCED = "ote.cluster.announced.v1"
+JOINED = "ote.cluster.joined.v1"
+ONLINE = "ote.cluster.online.v1"
+OFFLINE = "ote.cluster.offline.v1"
+
+
+@dataclass(slots=True)
+class Cluster:
+    """A cluster. `tags`, `shims` and `resources` are msgpack; (`epoch`, `seq`) is the place of its
+    announcement, (`judge`, `judged_epoch`, `judged_seq`) that of the last word on its state."""
+
+    path: str
+    state: str = "unknown"
+    since: str | None = None
+    attached_to: str | None = None
+    tags: bytes = b"\x80"
+    shims: bytes = b"\x90"
+    resources: bytes = b"\x80"
+    version: str | None = None
+    instance: str | None = None
+    epoch: str = ""
+    seq: int = 0
+    announced: str | None = None
+    last_seen: str | None = None
+    judge: str | None = None
+    judged_epoch: str = ""
+    judged_seq: int = 0
+
+
+CLUSTERS = Table("clusters", Cluster, ("path",), (Index("clusters_by_state", ("state",)),))
+
+
+class Clusters:
+    """Folds what clusters and the tiers above them say; the tier `source` itself is online."""
+
+    name = "clusters"
+    version = 1
+    tables = (CLUSTERS,)
+    types = frozenset({ANNOUNCED, JOINED, ONLINE, OFFLINE})
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    def apply(self, tables: Tables, events: Iterable[Filed]) -> None:
+        rows = tables.rows(CLUSTERS)
+        for filed in events:
+            event = filed.event
+            if not (path := text(event.data, "path")):
+                continue
+            cluster = rows.get(path) or Cluster(path)
+            changed = self._announced(cluster, event) if event.type == ANNOUNCED else _judged(cluster, event)
+            if changed:
+                rows.put(cluster)
+
+    def _announced(self, cluster: Cluster, event: Entry) -> bool:
+        place = (event.epoch, event.seq or 0)
+        if event.source != cluster.path or place <= (cluster.epoch, cluster.seq):
+            return False
+        cluster.epoch, cluster.seq = place
+        cluster.announced = event.time
+        cluster.tags = msgpack.packb(_labels(event.data))
+        shims = event.data.get("shims")
+        cluster.shims = msgpack.packb([s for s in shims if isinstance(s, Mapping)] if isinstance(shims, list) else [])
+        cluster.resources = msgpack.packb(mapping(event.data, "resources"))
+        cluster.version = optional_text(event.data, "version")
+        cluster.instance = optional_text(event.data, "instance")
+        if cluster.path == self._source and cluster.state != "online":
+            cluster.state, cluster.since = "online", event.time
+        _seen(cluster, event.time)
+        return True
+
+
+def _labels(data: Mapping[str, Any]) -> dict[str, str]:
+    return {str(k): v for k, v in mapping(data, "tags").items() if isinstance(v, str)}
+
+
+def _judged(cluster: Cluster, event: Entry) -> bool:
+    place = (event.epoch, event.seq or 0)
+    if event.source == cluster.judge and place <= (cluster.judged_epoch, cluster.judged_seq):
+        return False
+    if event.type == OFFLINE:
+        if cluster.attached_to not in (None, event.source):
+            return False
+        state, since = "offline", text(event.data, "since") or event.time
+    else:
+        state, since = "online", event.time
+        cluster.attached_to = text(event.data, "attached_to") or event.source
+    if state != cluster.state:
+        cluster.state, cluster.since = state, since
+    cluster.judge, (cluster.judged_epoch, cluster.judged_seq) = event.source, place
+    _seen(cluster, since)
+    return True
+
+
+def _seen(cluster: Cluster, time: str) -> None:
+    cluster.last_seen = max(cluster.last_seen or time, time)

@@ -1,0 +1,244 @@
+"""The projection `commands`: every command that this tier knows, and where it stands at each target.
+
+Copies of an event reach a tier in any order, so the fold gives the same records for every order of
+arrival: of two times the earlier counts, of two finals the one that the target wrote first, except
+that `in-doubt` gives way to any other. Only what the target itself wrote moves a target's state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgpack
+
+from store.api import Covering, Entry
+from store.paths import is_under
+from store.projections.base import Filed, Index, Table, Tables, mapping, optional_text, text
+
+SUBMITTED = "ote.command.submitted.v1"
+CANCEL = "ote.command.cancel.v1"
+RESOLVE = "ote.command.resolve.v1"
+RECEIVED = "ote.command.received.v1"
+STARTED = "ote.command.started.v1"
+STORED = "ote.command.stored.v1"
+IN_DOUBT = "in-doubt"
+FINALS = {
+    f"ote.command.{state}.v1": state
+    for state in ("succeeded", "failed", "expired", "superseded", "cancelled", IN_DOUBT, "refused")
+}
+
+WAITING, RUNNING, DOUBTFUL, SETTLED = range(4)
+"""Phases, in the only order in which a target moves through them."""
+
+_PHASES = {"accepted": WAITING, "received": RUNNING, "started": RUNNING, IN_DOUBT: DOUBTFUL}
+
+
+@dataclass(slots=True)
+class Command:
+    """A command; `row` is that of its first event here, `do` is msgpack."""
+
+    id: str
+    row: int
+    origin: str
+    epoch: str
+    selector: str
+    do: bytes
+    digest: str
+    count: int
+    actor: str | None
+    key: str | None
+    lane: str | None
+    submitted: str
+    expiresat: str | None
+
+
+@dataclass(slots=True)
+class Target:
+    """A command at one target. `command_row` orders targets as their commands came (None until the
+    command is here); `submitted_row` and `final_row` are the events that hold the rest."""
+
+    command: str
+    target: str
+    origin: str = ""
+    epoch: str = ""
+    number: int = 0
+    target_epoch: str = ""
+    state: str = "accepted"
+    phase: int = WAITING
+    checksum: bytes = b""
+    key: str | None = None
+    command_row: int | None = None
+    submitted_row: int | None = None
+    accepted: str | None = None
+    received: str | None = None
+    received_epoch: str | None = None
+    received_seq: int | None = None
+    started: str | None = None
+    executed: str | None = None
+    observed: str | None = None
+    final_row: int | None = None
+    final_epoch: str | None = None
+    final_seq: int | None = None
+    withdrawn: str | None = None
+
+
+@dataclass(slots=True)
+class Waypoint:
+    """When a tier on the way stored a command."""
+
+    command: str
+    tier: str
+    time: str
+
+
+COMMANDS = Table("commands", Command, ("id",), (Index("commands_by_row", ("row",)),))
+TARGETS = Table(
+    "targets",
+    Target,
+    ("command", "target"),
+    (
+        Index("targets_by_path", ("target", "command_row")),
+        Index("targets_open", ("command_row",), f"phase < {SETTLED}"),
+        Index("targets_running", ("target", "received_epoch", "received_seq"), f"phase = {RUNNING}"),
+        Index("targets_keyed", ("key", "target"), f"phase = {WAITING} AND key IS NOT NULL"),
+    ),
+)
+WAYPOINTS = Table("waypoints", Waypoint, ("command", "tier"))
+
+
+class Commands:
+    """Folds the events of commands whose targets are at or below `source`."""
+
+    name = "commands"
+    version = 1
+    tables = (COMMANDS, TARGETS, WAYPOINTS)
+    types = frozenset({SUBMITTED, CANCEL, RESOLVE, RECEIVED, STARTED, STORED, *FINALS})
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    def apply(self, tables: Tables, events: Iterable[Filed]) -> None:
+        for filed in events:
+            event = filed.event
+            if event.type == SUBMITTED:
+                self._submitted(tables, filed)
+            elif event.type == STORED:
+                _waypoints(tables, event)
+            elif (command := text(event.data, "command")) and event.type not in (CANCEL, RESOLVE):
+                _reported(tables, command, filed)
+            for cover in event.supersedes:
+                self._covered(tables, event, cover)
+
+    def _submitted(self, tables: Tables, filed: Filed) -> None:
+        row, event, _ = filed
+        id = text(event.data, "command")
+        if not id:
+            return
+        commands = tables.rows(COMMANDS)
+        known = commands.get(id)
+        if known is None or (known.origin == event.source and known.epoch < event.epoch):
+            fresh = _command(id, row, event)
+            if known is not None:
+                fresh.row, fresh.submitted = known.row, min(known.submitted, fresh.submitted)
+            commands.put(fresh)
+        command_row, key = (known.row if known else row), optional_text(event.data, "key")
+        targets = tables.rows(TARGETS)
+        for path, number, epoch in ((a.path, a.number, a.epoch) for a in event.to):
+            if not is_under(path, self._source):
+                continue
+            target = targets.get(id, path) or Target(id, path)
+            if _is_news(target, event):
+                target.origin, target.epoch, target.number = event.source, event.epoch, number
+                target.target_epoch, target.checksum, target.submitted_row = epoch, event.checksum, row
+                target.accepted = min(target.accepted or event.time, event.time)
+                target.command_row, target.key = command_row, key
+                targets.put(target)
+
+    def _covered(self, tables: Tables, event: Entry, cover: Covering) -> None:
+        if not is_under(cover.path, self._source):
+            return
+        targets = tables.rows(TARGETS)
+        target = targets.get(cover.command, cover.path) or Target(cover.command, cover.path)
+        if not target.origin:
+            # The body may never come: its tombstone says all that is left to know.
+            target.origin, target.epoch, target.number = event.source, event.epoch, cover.number
+            target.checksum = cover.checksum
+        if target.origin == event.source and target.withdrawn != "cancelled":
+            target.withdrawn = "cancelled" if event.type == CANCEL else "superseded"
+        targets.put(target)
+
+
+def _command(id: str, row: int, event: Entry) -> Command:
+    data = event.data
+    count = data.get("count")
+    return Command(
+        id=id,
+        row=row,
+        origin=event.source,
+        epoch=event.epoch,
+        selector=text(data, "selector"),
+        do=msgpack.packb(mapping(data, "do")),
+        digest=text(data, "digest"),
+        count=count if isinstance(count, int) else len(event.to),
+        actor=event.actor,
+        key=optional_text(data, "key"),
+        lane=optional_text(data, "lane"),
+        submitted=event.time,
+        expiresat=event.expiresat,
+    )
+
+
+def _is_news(target: Target, event: Entry) -> bool:
+    """A command belongs to the origin that is first seen with it, and its place to the origin's latest
+    life."""
+    if target.origin not in ("", event.source):
+        return False
+    return target.epoch < event.epoch or (target.epoch == event.epoch and target.submitted_row is None)
+
+
+def _waypoints(tables: Tables, event: Entry) -> None:
+    waypoints = tables.rows(WAYPOINTS)
+    ids = event.data.get("commands")
+    for id in ids if isinstance(ids, (list, tuple)) else ():
+        known = waypoints.get(id, event.source) if isinstance(id, str) else None
+        if isinstance(id, str) and (known is None or event.time < known.time):
+            waypoints.put(Waypoint(id, event.source, event.time))
+
+
+def _reported(tables: Tables, command: str, filed: Filed) -> None:
+    event = filed.event
+    targets = tables.rows(TARGETS)
+    target = targets.get(command, event.source) or Target(command, event.source)
+    if event.type == RECEIVED:
+        _received(target, event)
+    elif event.type == STARTED:
+        target.started = min(target.started or event.time, event.time)
+        _advance(target, "started")
+    else:
+        _final(target, filed)
+    targets.put(target)
+
+
+def _received(target: Target, event: Entry) -> None:
+    place = (event.epoch, event.seq or 0)
+    if target.received is None or place < (target.received_epoch or "", target.received_seq or 0):
+        target.received, (target.received_epoch, target.received_seq) = event.time, place
+    _advance(target, "received")
+
+
+def _advance(target: Target, state: str) -> None:
+    if target.phase <= RUNNING and target.state != "started":
+        target.state, target.phase = state, RUNNING
+
+
+def _final(target: Target, filed: Filed) -> None:
+    row, event, stored_at = filed
+    state = FINALS[event.type]
+    phase = _PHASES.get(state, SETTLED)
+    place = (event.epoch, event.seq or 0)
+    earlier = place < (target.final_epoch or "", target.final_seq or 0)
+    if phase > target.phase or (phase == target.phase and earlier):
+        target.state, target.phase = state, phase
+        target.final_row, (target.final_epoch, target.final_seq) = row, place
+        target.executed, target.observed = event.time, stored_at
