@@ -1,0 +1,69 @@
+"""`ote apply` and `ote delete`: Kubernetes objects on clusters."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from bus.errors import BadRequest
+from services.cli.exits import Exit
+from services.cli.manifests import Manifest, read_manifests
+from services.cli.options import COMMON, Common, Wait, wait_seconds
+from services.cli.sending import Sending, send
+
+Files = Annotated[list[str], Parameter(name=["--filename", "-f"], metavar="FILE|DIR|-")]
+
+
+async def apply(*, filename: Files, sending: Sending, wait: Wait = False, common: Common = COMMON) -> Exit:
+    """Applies manifests to clusters, as one command.
+
+    Parameters
+    ----------
+    filename
+        YAML or JSON; a directory's files in order of name; - is standard input. May be given several times.
+    wait
+        Wait until every cluster is done, at most this long (60 s if no time is given).
+    """
+    manifests = read_manifests(filename)
+    return await send({"verb": "apply", "args": {"manifests": manifests}}, sending, wait_seconds(wait), common)
+
+
+async def delete(
+    kind: str | None = None,
+    name: str | None = None,
+    /,
+    *,
+    filename: Files | None = None,
+    namespace: Annotated[str | None, Parameter(name=["--namespace", "-n"])] = None,
+    api_version: str | None = None,
+    sending: Sending,
+    wait: Wait = False,
+    common: Common = COMMON,
+) -> Exit:
+    """Deletes objects from clusters, as one command: those of manifests, or one by kind and name.
+
+    Parameters
+    ----------
+    kind
+        Deployment, ConfigMap ...
+    name
+        The object's name.
+    filename
+        Manifests that name the objects.
+    namespace
+        The namespace of KIND NAME.
+    api_version
+        apps/v1, v1 ...; needed where two groups have the kind.
+    wait
+        Wait until every cluster is done, at most this long (60 s if no time is given).
+    """
+    if bool(filename) == bool(kind) or bool(kind) != bool(name) or (filename and (namespace or api_version)):
+        raise BadRequest("give either -f FILE or KIND NAME", hint="ote delete --help")
+    manifests = read_manifests(filename) if filename else [_named(str(kind), str(name), namespace, api_version)]
+    return await send({"verb": "delete", "args": {"manifests": manifests}}, sending, wait_seconds(wait), common)
+
+
+def _named(kind: str, name: str, namespace: str | None, api_version: str | None) -> Manifest:
+    metadata: dict[str, Any] = {"name": name} | ({"namespace": namespace} if namespace else {})
+    return ({"apiVersion": api_version} if api_version else {}) | {"kind": kind, "metadata": metadata}

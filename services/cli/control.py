@@ -1,0 +1,60 @@
+"""`ote cancel` and `ote resolve`: what people decide about commands on their way."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from services.cli.local_api import local_api
+from services.cli.options import COMMON, Common
+from services.cli.printing import show, show_data, show_names
+from services.cli.render import pairs
+
+Path = Annotated[str | None, Parameter(metavar="PATH")]
+
+
+async def cancel(id: str, /, *, target: Path = None, common: Common = COMMON) -> None:
+    """Takes a command back where it was not delivered. What a cluster has received it goes on with.
+
+    Parameters
+    ----------
+    id
+        The command.
+    target
+        Only at this cluster.
+    """
+    async with local_api(common) as api:
+        _show(await api.ask("cancel", {"id": id, "target": target}), id, common)
+
+
+async def resolve(
+    id: str,
+    /,
+    *,
+    target: Annotated[str, Parameter(metavar="PATH")],
+    outcome: Annotated[Literal["done", "failed", "retry"], Parameter(name="--as")],
+    common: Common = COMMON,
+) -> None:
+    """Decides what is in doubt: a command that had started when its cluster stopped, and is not safe to repeat.
+
+    Parameters
+    ----------
+    id
+        The command.
+    target
+        The cluster where it is in doubt.
+    outcome
+        done: it took effect; failed: it did not; retry: do it again.
+    """
+    async with local_api(common) as api:
+        _show(await api.ask("resolve", {"id": id, "target": target, "as": outcome}), id, common)
+
+
+def _show(answer: dict[str, Any], id: str, common: Common) -> None:
+    if common.output == "name":
+        show_names([id])
+    elif common.for_people:
+        show(pairs([(name, str(value)) for name, value in answer.items()]))
+    else:
+        show_data(answer, common.output)

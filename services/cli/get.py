@@ -1,0 +1,71 @@
+"""`ote get`: lists of what this tier knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from rich.text import Text
+
+from services.cli.local_api import local_api
+from services.cli.options import COMMON, Common
+from services.cli.printing import note, show, show_data, show_names
+from services.cli.views.clusters import cluster_table, cluster_tree
+from services.cli.views.commands import command_table
+
+app = App(name="get", help="Lists clusters or commands.")
+
+
+@app.command
+async def clusters(selector: str | None = None, /, *, tree: bool = False, common: Common = COMMON) -> None:
+    """Lists clusters: all that this tier knows, or those that a selector names.
+
+    Parameters
+    ----------
+    selector
+        site1, root.east.site1, under:root.east, tag:camera, like:cam, with and, or, not and parentheses.
+    tree
+        Draw the tree.
+    """
+    async with local_api(common) as api:
+        rows = await api.clusters(selector)
+    draw: Callable[..., Text] = cluster_tree if tree else cluster_table
+    _print("clusters", rows, "path", common, lambda: _drawn(draw, rows, wide=common.output == "wide" and not tree))
+
+
+@app.command
+async def commands(
+    *,
+    pending: bool = False,
+    on: Annotated[str | None, Parameter(metavar="SELECTOR")] = None,
+    common: Common = COMMON,
+) -> None:
+    """Lists commands, the newest first.
+
+    Parameters
+    ----------
+    pending
+        Only those with targets that are not final.
+    on
+        Only those with a target among these clusters.
+    """
+    async with local_api(common) as api:
+        rows = await api.commands(pending=pending, select=on)
+    _print("commands", rows, "id", common, lambda: _drawn(command_table, rows, wide=common.output == "wide"))
+
+
+def _drawn(draw: Callable[..., Text], rows: Sequence[dict[str, Any]], **options: bool) -> Text:
+    return draw(rows, datetime.now(UTC), **{name: value for name, value in options.items() if value})
+
+
+def _print(what: str, rows: list[dict[str, Any]], key: str, common: Common, draw: Callable[[], Text]) -> None:
+    if common.output == "name":
+        show_names(row[key] for row in rows)
+    elif not common.for_people:
+        show_data({what: rows}, common.output)
+    elif rows:
+        show(draw())
+    else:
+        note(f"no {what}")

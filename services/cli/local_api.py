@@ -1,0 +1,77 @@
+"""The local API of a tier (`ote.local.>`) as the commands use it: one method a question, pages joined."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+from bus.client import Bus
+from services.cli.options import Common
+from services.cli.where import server_url
+
+Answer = dict[str, Any]
+
+#: Seconds that a tier has for an answer, beyond what it was asked to wait.
+TIMEOUT = 10.0
+#: Rows a page: an answer stays far below a message's limit also when every target has a result.
+PAGE = 200
+
+
+class Caller(Protocol):
+    """Who asks a service and gets its answer: the bus."""
+
+    async def call(self, subject: str, body: Mapping[str, Any], *, timeout: float) -> Answer: ...
+
+
+class LocalApi:
+    """Raises the OteError that the tier answered, Unavailable when it did not."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    async def ask(self, what: str, request: Mapping[str, Any] | None = None, *, timeout: float = TIMEOUT) -> Answer:
+        """The answer of `ote.local.<what>`; fields that are None are left out."""
+        body = {name: value for name, value in (request or {}).items() if value is not None}
+        return await self._caller.call(f"ote.local.{what}", body, timeout=timeout)
+
+    async def command(self, id: str, *, after: str | None = None, wait: float | None = None) -> Answer:
+        """One page of a command's targets; with `wait` (seconds) the answer comes when something has changed,
+        all targets are final, or the time is over."""
+        request = {"id": id, "limit": PAGE, "after": after, "wait": wait}
+        return await self.ask("command", request, timeout=TIMEOUT + (wait or 0))
+
+    async def whole_command(self, id: str) -> Answer:
+        """A command with all its targets."""
+        whole = page = await self.command(id)
+        while page.get("next"):
+            page = await self.command(id, after=page["next"])
+            whole["targets"].update(page["targets"])
+            whole["summary"] = page["summary"]
+        whole.pop("next", None)
+        return whole
+
+    async def clusters(self, select: str | None = None) -> list[Answer]:
+        """All clusters, or those that a selector names."""
+        return [cluster async for cluster in self._rows("clusters", {"select": select})]
+
+    async def commands(self, *, pending: bool = False, select: str | None = None) -> list[Answer]:
+        """The commands that this tier knows, the newest first."""
+        request = {"pending": pending or None, "select": select}
+        return [command async for command in self._rows("commands", request)]
+
+    async def _rows(self, what: str, request: Mapping[str, Any]) -> AsyncIterator[Answer]:
+        page = await self.ask(what, {**request, "limit": PAGE})
+        while True:
+            for row in page[what]:
+                yield row
+            if not page.get("next"):
+                return
+            page = await self.ask(what, {**request, "limit": PAGE, "after": page["next"]})
+
+
+@asynccontextmanager
+async def local_api(common: Common) -> AsyncIterator[LocalApi]:
+    """The local API of the tier that the options name. Unavailable if there is none."""
+    async with Bus.connected(server_url(common), name="ote") as bus:
+        yield LocalApi(bus)

@@ -1,0 +1,73 @@
+"""`ote log`: the events of a tier's log."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from services.cli.local_api import PAGE, LocalApi, local_api
+from services.cli.options import COMMON, Common, Moment
+from services.cli.printing import show, show_line, show_names
+from services.cli.views.events import event_line
+
+#: Seconds between looks for new events.
+FOLLOW = 0.5
+
+
+async def log(
+    *,
+    follow: Annotated[bool, Parameter(name=["--follow", "-f"])] = False,
+    since: Moment | None = None,
+    type: str | None = None,
+    source: Annotated[str | None, Parameter(metavar="PATH")] = None,
+    subject: str | None = None,
+    limit: int | None = None,
+    common: Common = COMMON,
+) -> None:
+    """Prints events as CloudEvents (-o json: one a line), in the order in which this tier stored them.
+
+    Parameters
+    ----------
+    follow
+        Go on with new events until Ctrl-C.
+    since
+        Only events of this time or later: 10m, 2h, or 2026-11-23T08:00:00Z.
+    type
+        Only events of this type: ote.command.submitted.v1.
+    source
+        Only events of this cluster; under:root.east for a subtree.
+    subject
+        Only events with this NATS subject; may hold wildcards.
+    limit
+        At most so many.
+    """
+    filters = {"since": since, "type": type, "source": source, "subject": subject}
+    async with local_api(common) as api:
+        await _events(api, filters, limit, follow, common)
+
+
+async def _events(api: LocalApi, filters: dict[str, Any], limit: int | None, follow: bool, common: Common) -> None:
+    after: Any = None
+    left = limit if limit is not None else float("inf")
+    while left > 0:
+        asked = int(min(left, PAGE))
+        page = await api.ask("log", {**filters, "after": after, "limit": asked})
+        for event in page["events"]:
+            _show(event, common)
+        left -= len(page["events"])
+        after = page["next"]
+        if len(page["events"]) < asked:
+            if not follow:
+                return
+            await asyncio.sleep(FOLLOW)
+
+
+def _show(event: dict[str, Any], common: Common) -> None:
+    if common.output == "name":
+        show_names([event["id"]])
+    elif common.for_people:
+        show(event_line(event, wide=common.output == "wide"))
+    else:
+        show_line(event, common.output)

@@ -1,0 +1,97 @@
+"""Commands: what they do, where they went, what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.text import Text
+
+from services.cli.ages import since, took
+from services.cli.exits import FINAL
+from services.cli.render import Cell, brief, count_of, counts, pairs, safe, styled, table
+
+Answer = Mapping[str, Any]
+
+NONE = "-"
+
+
+def command_table(rows: Sequence[Answer], now: datetime, *, wide: bool = False) -> Text:
+    """One command a line."""
+    titles = ["ID", "AGE", "DO", "TO", "TARGETS"] + ["ACTOR", "KEY", "EXPIRES"] * wide
+    return table(titles, [_cells(row, now, wide) for row in rows])
+
+
+def _cells(row: Answer, now: datetime, wide: bool) -> list[Cell]:
+    cells: list[Cell] = [row["id"], since(row["submitted"], now), doing(row["do"]), row["to"], counts(row["summary"])]
+    if wide:
+        cells += [row.get("actor") or NONE, row.get("key") or NONE, row.get("expiresat") or NONE]
+    return cells
+
+
+def doing(do: Answer) -> str:
+    """`apply Deployment/web and 2 more`, `scale name=web replicas=3`."""
+    args = do.get("args") or {}
+    verb = f"{do['shim']}:{do['verb']}" if do.get("shim") else do["verb"]
+    manifests = args.get("manifests")
+    about = _objects(manifests) if isinstance(manifests, list) and manifests else brief(args)
+    return brief(f"{verb} {about}".rstrip())
+
+
+def _objects(manifests: Sequence[Any]) -> str:
+    first = manifests[0] if isinstance(manifests[0], Mapping) else {}
+    metadata = first.get("metadata")
+    name = metadata.get("name", "?") if isinstance(metadata, Mapping) else "?"
+    named = f"{first.get('kind', '?')}/{name}"
+    return f"{named} and {len(manifests) - 1} more" if len(manifests) > 1 else named
+
+
+def accepted(answer: Answer) -> Text:
+    """A submit's answer: where the command goes, as the selector was resolved."""
+    paths: Sequence[str] = answer["targets"]
+    more = f" and {answer['count'] - len(paths):,} more" if answer["count"] > len(paths) else ""
+    where = f" to {count_of(answer['count'], 'cluster')}: {', '.join(safe(path) for path in paths)}{more}"
+    return Text.assemble("command ", (safe(answer["id"]), "bold"), where)
+
+
+def one_command(answer: Answer, now: datetime, *, wide: bool = False) -> Text:
+    """One command: what it is, then its targets with their receipts."""
+    head: list[tuple[str, Cell]] = [("command", answer["id"]), ("do", doing(answer["do"])), ("to", answer["to"])]
+    if answer.get("actor"):
+        head.append(("actor", answer["actor"]))
+    head.append(("submitted", f"{answer['submitted']} ({since(answer['submitted'], now)} ago)"))
+    head.append(("targets", counts(answer["summary"])))
+    return Text("\n\n").join([pairs(head), target_table(answer["targets"], now, wide=wide)])
+
+
+def target_table(rows: Mapping[str, Answer], now: datetime, *, wide: bool = False) -> Text:
+    """One target a line: its state and since when, how long delivery and execution took after the command was
+    accepted, and what came of it."""
+    titles = ["TARGET", "STATE", "SINCE", "DELIVERED", "EXECUTED"] + ["NUMBER", "STORED"] * wide + ["RESULT"]
+    return table(titles, [_target(path, row, now, wide) for path, row in sorted(rows.items())])
+
+
+def _target(path: str, row: Answer, now: datetime, wide: bool) -> list[Cell]:
+    receipts = row["receipts"]
+    start = receipts.get("accepted")
+    cells: list[Cell] = [path, styled(row["state"]), since(last_receipt(row), now)]
+    cells += [took(start, receipts.get("delivered")), took(start, receipts.get("executed"))]
+    if wide:
+        stored = receipts.get("stored") or {}
+        on_way = " ".join(f"{tier}+{took(start, time)}" for tier, time in sorted(stored.items()))
+        cells += [str(row["number"]), on_way or NONE]
+    return [*cells, _outcome(row)]
+
+
+def last_receipt(row: Answer) -> str | None:
+    """The time of the latest step that is known of a target."""
+    return max((time for time in row["receipts"].values() if isinstance(time, str)), default=None)
+
+
+def _outcome(row: Answer) -> Cell:
+    if error := row.get("error"):
+        return Text(brief(f"{error.get('code', 'error')}: {error.get('message', '')}", 100), style="red")
+    if row["state"] in FINAL and row.get("result") is not None:
+        return brief(row["result"])
+    return NONE

@@ -1,0 +1,48 @@
+"""How a tier is doing: itself, its links, and lists of what is offline, undelivered and in doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from rich.text import Text
+
+from services.cli.ages import age, since
+from services.cli.render import Cell, counts, pairs, safe, size, styled, table
+
+Answer = Mapping[str, Any]
+
+
+def tier_status(answer: Answer, now: datetime) -> Text:
+    """A few lines, then a list of each trouble that there is."""
+    log, clusters, commands = answer["log"], answer["clusters"], answer["commands"]
+    rows: list[tuple[str, Cell]] = [
+        ("tier", f"{answer['path']}  version {answer['version']}, up {age(answer['uptime'])}, epoch {answer['epoch']}"),
+        ("parent", _parent(answer["link"], now)),
+        ("clusters", f"{clusters['online']} online, {len(clusters['offline'])} offline"),
+        ("commands", f"{commands['open']} open, {len(commands['in_doubt'])} in doubt"),
+        ("backlog", counts(answer["backlog"])),
+        ("log", f"{log['events']:,} events, {size(log['bytes'])}; {size(log['free_bytes'])} free on disk"),
+    ]
+    return Text("\n\n").join([pairs(rows), *_troubles(clusters, commands, now)])
+
+
+def _parent(link: Answer, now: datetime) -> Cell:
+    if not link.get("parent"):
+        return "none, this is a root"
+    return Text.assemble(f"{safe(link['parent'])}  ", styled(link["state"]), f" {since(link.get('since'), now)}")
+
+
+def _troubles(clusters: Answer, commands: Answer, now: datetime) -> list[Text]:
+    offline = [[row["path"], since(row["since"], now), row.get("reason") or "-"] for row in clusters["offline"]]
+    oldest = [
+        [row["command"], row["target"], styled(row["state"]), since(row["since"], now)] for row in commands["oldest"]
+    ]
+    doubt = [[row["command"], row["target"], since(row["since"], now)] for row in commands["in_doubt"]]
+    lists = [
+        (["OFFLINE", "SINCE", "REASON"], offline),
+        (["OLDEST UNDELIVERED", "TARGET", "STATE", "SINCE"], oldest),
+        (["IN DOUBT", "TARGET", "SINCE"], doubt),
+    ]
+    return [table(titles, rows) for titles, rows in lists if rows]

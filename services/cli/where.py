@@ -1,0 +1,57 @@
+"""Which tier a command talks to: `--server`, `--lab`, their environment variables, or the lab of this directory."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bus.errors import BadRequest, NotFound, Unavailable
+from services.cli.options import Common
+
+DEFAULT_LAB = Path(".ote-lab")
+STATE_FILE = "lab.json"
+
+
+def server_url(common: Common, environ: Mapping[str, str] = os.environ) -> str:
+    """The NATS URL to connect to. What is typed wins over the environment, a URL over a lab, and either over the
+    lab of this directory; `--at` always means a tier of a lab."""
+    if common.server and (common.at or common.lab):
+        other = "--at" if common.at else "--lab"
+        raise BadRequest(f"--server and {other} exclude each other", field=other)
+    named = common.lab or Path(environ.get("OTE_LAB") or DEFAULT_LAB)
+    if common.lab or common.at:
+        return _lab_url(named, common.at)
+    if url := common.server or environ.get("OTE_SERVER"):
+        return url
+    if environ.get("OTE_LAB") or (named / STATE_FILE).exists():
+        return _lab_url(named, None)
+    raise Unavailable("no tier to talk to", hint="give --server URL, set OTE_SERVER, or start a lab: ote lab up")
+
+
+def _lab_url(directory: Path, at: str | None) -> str:
+    tiers = lab_tiers(directory)
+    path = at or min(tiers, key=lambda path: (path.count("."), path))
+    if path not in tiers:
+        raise NotFound(f"the lab has no tier {path}", field="--at", hint=f"it has {', '.join(sorted(tiers))}")
+    return str(tiers[path]["nats"])
+
+
+def lab_tiers(directory: Path) -> dict[str, dict[str, Any]]:
+    """`{PATH: {"nats": URL, "pids": [...], "log": FILE}}` of the lab in this directory; never empty."""
+    file = directory / STATE_FILE
+    try:
+        tiers = json.loads(file.read_text())["tiers"]
+        if not tiers or not all("nats" in tier for tier in tiers.values()):
+            raise ValueError("it names no tiers with their nats URL")
+    except FileNotFoundError:
+        raise Unavailable(
+            f"no lab in {directory}: there is no {STATE_FILE}", field="--lab", hint="start one: ote lab up"
+        ) from None
+    except OSError as error:
+        raise Unavailable(f"{file} cannot be read: {error.strerror}", field="--lab") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadRequest(f"{file} is no lab's state: {error}", field="--lab") from None
+    return dict(tiers)

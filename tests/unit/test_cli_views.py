@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bus.event import Addressee, Draft, format_time
+from services.cli.views.clusters import cluster_table, cluster_tree
+from services.cli.views.commands import accepted, command_table, doing, one_command
+from services.cli.views.events import event_line
+from services.cli.views.status import tier_status
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+def ago(seconds: float) -> str:
+    return format_time(NOW - timedelta(seconds=seconds))
+
+
+def cluster(path: str, **other: Any) -> dict[str, Any]:
+    parent = path.rpartition(".")[0] or None
+    row = {"path": path, "name": path.rpartition(".")[2], "tags": [], "state": "online", "parent": parent}
+    row |= {"attached_to": parent, "shims": ["local"], "lag": {"events": 0, "seconds": 0}, "last_seen": ago(1)}
+    return row | other
+
+
+CLUSTERS = [
+    cluster("root", shims=[]),
+    cluster("root.east"),
+    cluster(
+        "root.east.site1", tags=["camera", "zone=eu"], lag={"events": 412, "seconds": 38.2}, attached_to="root.west"
+    ),
+    cluster("root.east.site2", state="offline", last_seen=ago(300)),
+]
+
+
+def test_cluster_table() -> None:
+    assert cluster_table(CLUSTERS, NOW).plain.splitlines() == [
+        "PATH              STATE     TAGS             BEHIND              SEEN",
+        "root              online    -                -                   1s",
+        "root.east         online    -                -                   1s",
+        "root.east.site1   online    camera zone=eu   412 events / 38 s   1s",
+        "root.east.site2   offline   -                -                   5m",
+    ]
+
+
+def test_wide_cluster_table() -> None:
+    lines = cluster_table(CLUSTERS[2:3], NOW, wide=True).plain.splitlines()
+    assert lines[1].split()[-3:] == ["local", "root.east", "root.west"]
+
+
+def test_cluster_tree() -> None:
+    assert cluster_tree(CLUSTERS, NOW).plain.splitlines() == [
+        "root",
+        "└─ east",
+        "   ├─ site1  camera zone=eu  behind 412 events / 38 s  at root.west",
+        "   └─ site2  offline 5m",
+    ]
+
+
+APPLY = {"verb": "apply", "args": {"manifests": [{"kind": "Deployment", "metadata": {"name": "web"}}, {}, {}]}}
+
+
+def test_what_a_command_does() -> None:
+    assert doing(APPLY) == "apply Deployment/web and 2 more"
+    assert (
+        doing({"verb": "scale", "shim": "k3s", "args": {"name": "web", "replicas": 3}})
+        == "k3s:scale name=web replicas=3"
+    )
+    assert doing({"verb": "list", "args": {}}) == "list"
+    assert doing({"verb": "apply", "args": {"manifests": ["text"]}}) == "apply ?/?"
+    assert doing({"verb": "apply", "args": {"manifests": []}}) == "apply manifests=[]"
+
+
+def test_command_table() -> None:
+    row = {
+        "id": "c1",
+        "submitted": ago(38),
+        "do": APPLY,
+        "to": "tag:camera",
+        "summary": {"succeeded": 2, "accepted": 1},
+    }
+    assert command_table([row], NOW).plain.splitlines() == [
+        "ID   AGE   DO                                TO           TARGETS",
+        "c1   38s   apply Deployment/web and 2 more   tag:camera   2 succeeded, 1 accepted",
+    ]
+
+
+def test_where_a_command_goes() -> None:
+    assert accepted({"id": "c1", "count": 2, "targets": ["r.a", "r.b"]}).plain == "command c1 to 2 clusters: r.a, r.b"
+    assert accepted({"id": "c1", "count": 1, "targets": ["r.a"]}).plain == "command c1 to 1 cluster: r.a"
+    many = accepted({"id": "c1", "count": 12000, "targets": ["r.a"]}).plain
+    assert many == "command c1 to 12,000 clusters: r.a and 11,999 more"
+
+
+COMMAND: dict[str, Any] = {
+    "id": "c1",
+    "to": "tag:camera",
+    "do": APPLY,
+    "actor": "ada@desk",
+    "submitted": ago(60),
+    "summary": {"succeeded": 1, "failed": 1, "accepted": 1},
+    "targets": {
+        "r.c": {"state": "accepted", "number": 8, "receipts": {"accepted": ago(60), "stored": {"r": ago(59)}}},
+        "r.a": {
+            "state": "succeeded",
+            "number": 3,
+            "receipts": {"accepted": ago(60), "delivered": ago(59.996), "executed": ago(59.99), "stored": {}},
+            "result": {"applied": 3},
+        },
+        "r.b": {
+            "state": "failed",
+            "number": 5,
+            "receipts": {"accepted": ago(60), "delivered": ago(50), "executed": ago(40)},
+            "error": {"code": "invalid", "message": "spec.replicas: not a number"},
+        },
+    },
+}
+
+
+def test_one_command_with_its_receipts() -> None:
+    assert one_command(COMMAND, NOW).plain.splitlines() == [
+        "command:   c1",
+        "do:        apply Deployment/web and 2 more",
+        "to:        tag:camera",
+        "actor:     ada@desk",
+        "submitted: 2026-11-23T11:59:00.000000Z (1m ago)",
+        "targets:   1 accepted, 1 failed, 1 succeeded",
+        "",
+        "TARGET   STATE       SINCE   DELIVERED   EXECUTED   RESULT",
+        "r.a      succeeded   59s     4ms         10ms       applied=3",
+        "r.b      failed      40s     10.0s       20.0s      invalid: spec.replicas: not a number",
+        "r.c      accepted    1m      -           -          -",
+    ]
+
+
+def test_wide_targets_show_numbers_and_tiers_on_the_way() -> None:
+    last = one_command(COMMAND, NOW, wide=True).plain.splitlines()[-1]
+    assert last.split() == ["r.c", "accepted", "1m", "-", "-", "8", "r+1.0s", "-"]
+
+
+STATUS: dict[str, Any] = {
+    "path": "root.east",
+    "epoch": "00000001.aa",
+    "version": "0.1.0",
+    "uptime": 7300,
+    "log": {"events": 12345, "bytes": 3_400_000, "free_bytes": 5e9},
+    "clusters": {"online": 2, "offline": [{"path": "root.east.site2", "since": ago(300)}]},
+    "commands": {
+        "open": 4,
+        "in_doubt": [{"command": "c2", "target": "root.east.site1", "since": ago(90)}],
+        "oldest": [{"command": "c1", "target": "root.east.site2", "state": "accepted", "since": ago(240)}],
+    },
+    "backlog": {"commands": 4},
+    "link": {"parent": "root", "state": "online", "since": ago(7000)},
+}
+
+
+def test_tier_status() -> None:
+    assert tier_status(STATUS, NOW).plain.splitlines() == [
+        "tier:     root.east  version 0.1.0, up 2h, epoch 00000001.aa",
+        "parent:   root  online 1h",
+        "clusters: 2 online, 1 offline",
+        "commands: 4 open, 1 in doubt",
+        "backlog:  4 commands",
+        "log:      12,345 events, 3.4 MB; 5.0 GB free on disk",
+        "",
+        "OFFLINE           SINCE   REASON",
+        "root.east.site2   5m      -",
+        "",
+        "OLDEST UNDELIVERED   TARGET            STATE      SINCE",
+        "c1                   root.east.site2   accepted   4m",
+        "",
+        "IN DOUBT   TARGET            SINCE",
+        "c2         root.east.site1   1m",
+    ]
+
+
+def test_status_of_a_root_without_troubles() -> None:
+    quiet = STATUS | {
+        "clusters": {"online": 3, "offline": []},
+        "commands": {"open": 0, "in_doubt": [], "oldest": []},
+        "backlog": {},
+        "link": {"parent": None},
+    }
+    text = tier_status(quiet, NOW).plain
+    assert "parent:   none, this is a root" in text
+    assert "OFFLINE" not in text
+
+
+def test_event_lines() -> None:
+    data = {"command": "c1", "selector": "tag:camera", "do": APPLY, "count": 1, "digest": "d"}
+    draft = Draft("ote.command.submitted.v1", "ote.cmd.root", data, to=(Addressee("root", 1, ""),), time=ago(0))
+    event = draft.seal("root", "00000001.aa", 7).cloudevent()
+    assert event_line(event).plain == (
+        "2026-11-23T12:00:00.000000Z  root  command.submitted.v1  c1  apply Deployment/web and 2 more  to tag:camera"
+    )
+    assert event_line(event, wide=True).plain.endswith(f"id={event['id']} epoch=00000001.aa seq=7")
+    other = Draft("ote.cluster.offline.v1", "ote.evt.x", {"path": "root.a"}, time=ago(0)).seal("root", "e", 8)
+    assert event_line(other.cloudevent()).plain.endswith("cluster.offline.v1  path=root.a")
