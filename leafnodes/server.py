@@ -1,0 +1,242 @@
+"""One tier's nats-server: started, adopted, watched, moved to another parent, and stopped.
+
+A tier that is killed leaves its server running, so that routing goes on below it. The next start on
+the same state directory adopts that server if it is the same and answers; else it is ended, and a
+new one started on the same ports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import structlog
+
+from bus import paths
+from bus.errors import BadRequest, OteError, Unavailable
+from leafnodes.auth import Login, PasswordAuth, netloc
+from leafnodes.config import LOOPBACK, ServerConfig, Tuning, is_loopback, parent_urls
+from leafnodes.identity import CHILD_USER, Identity, settle
+from leafnodes.monitor import LeafLink, Monitor, ServerInfo
+from leafnodes.process import Process
+from leafnodes.runner import GRACE, PortTaken, Runner
+
+ATTEMPTS = 5
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
+STABLE = 10.0
+WILDCARDS = {"0.0.0.0": LOOPBACK, "::": "::1"}
+DEFAULTS = Tuning()
+
+log = structlog.get_logger(__name__)
+
+
+class NatsServer:
+    """The server of the cluster `path`, with all it keeps in `state_dir`.
+
+    Ports that are 0 are chosen once and remembered. `parent` is one leaf url or several, tried in
+    order. Clients need no login on a loopback `host`, and the login `clients` elsewhere; children use
+    the login `children`, or a password that is made once. `advertise` is the host in `leaf_url`.
+    `start_timeout` is in seconds. With `external_url` nothing is started: that server is the care of
+    somebody else."""
+
+    def __init__(
+        self,
+        *,
+        state_dir: Path,
+        path: str,
+        parent: str | Sequence[str] | None = None,
+        host: str = LOOPBACK,
+        port: int = 0,
+        leaf_port: int = 0,
+        monitor_port: int = 0,
+        advertise: str | None = None,
+        clients: Login | None = None,
+        children: Login | None = None,
+        tuning: Tuning = DEFAULTS,
+        binary: str | Path | None = None,
+        external_url: str | None = None,
+        start_timeout: float = 15.0,
+    ) -> None:
+        if external_url is None and clients is None and not is_loopback(host):
+            raise BadRequest(
+                f"clients that reach {host} from outside need a login",
+                field="clients",
+                hint=f"give clients a user and a password, or listen on {LOOPBACK}",
+            )
+        self.path = paths.parse_path(path)
+        self.state_dir = state_dir.resolve()
+        self._parents = parent_urls(parent)
+        self._host = host
+        self._ports = (port, leaf_port, monitor_port)
+        self._advertise = advertise or WILDCARDS.get(host, host)
+        self._clients = clients
+        self._children = children
+        self._tuning = tuning
+        self._external_url = external_url
+        self._runner = Runner(self.state_dir / "nats.conf", binary, start_timeout)
+        self._identity_file = self.state_dir / "nats.json"
+        self._identity: Identity | None = None
+        self._process: Process | None = None
+        self._lock = asyncio.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process, None while none runs that is ours."""
+        return self._process.pid if self._process else None
+
+    @property
+    def log_file(self) -> Path:
+        """The server's log."""
+        return self.state_dir / "nats.log"
+
+    @property
+    def server_name(self) -> str:
+        """The name under which other servers know this one."""
+        return self._known().server_name
+
+    @property
+    def client_url(self) -> str:
+        """Where the tier's own services connect, with their login if they need one."""
+        if self._external_url is not None:
+            return self._external_url
+        host, port = WILDCARDS.get(self._host, self._host), self._known().client_port
+        return self._clients.url("nats", host, port) if self._clients else f"nats://{netloc(host, port)}"
+
+    @property
+    def leaf_url(self) -> str | None:
+        """What children dial, with their login; None for an external server."""
+        if self._external_url is not None:
+            return None
+        return self._children_login().url("nats-leaf", self._advertise, self._known().leaf_port)
+
+    async def varz(self) -> ServerInfo:
+        """The server at this moment. Unavailable where it does not answer."""
+        return await Monitor(self._known().monitor_port).varz()
+
+    async def leafz(self) -> list[LeafLink]:
+        """The leaf links that are up. Unavailable where the server does not answer."""
+        return await Monitor(self._known().monitor_port).leafz()
+
+    async def start(self) -> None:
+        """Returns when the server accepts clients and children. Unavailable if it does not in time,
+        with the last lines of its log; NotFound without a program to run."""
+        if self._external_url is not None:
+            return
+        self.state_dir.mkdir(parents=True, exist_ok=True)
+        async with self._lock:
+            if self._process is None or not self._process.alive():
+                self._process = await self._adopt() or await self._start_new()
+
+    async def stop(self) -> None:
+        """Ends the server, also one that was adopted. Safe to repeat."""
+        async with self._lock:
+            process, self._process = self._process, None
+            if process is not None:
+                await process.end(GRACE)
+                self._config().pid_file.unlink(missing_ok=True)
+
+    async def watch(self) -> None:
+        """Runs until cancelled, or until `stop`, and starts the server again whenever it dies: soon,
+        and after growing pauses while it does not stay up."""
+        if self._external_url is not None:
+            await asyncio.Event().wait()
+        clock = asyncio.get_running_loop().time
+        pause = 0.0
+        while (process := self._process) is not None:
+            since = clock()
+            await process.gone()
+            pause = 0.0 if clock() - since > STABLE else min(max(2 * pause, SHORTEST_PAUSE), LONGEST_PAUSE)
+            await asyncio.sleep(pause)
+            await self._revive(process)
+
+    async def attach(self, parent: str | Sequence[str] | None) -> None:
+        """Moves this server to another parent (or to none) without touching any other link.
+
+        Returns when the server has the order; its link follows within milliseconds where the parent
+        answers. Unavailable if the server refused: it stays where it was. While the server is down,
+        the order waits for its next start."""
+        if self._external_url is not None:
+            raise BadRequest("the links of an external server are not ours to move", field="parent")
+        async with self._lock:
+            before, self._parents = self._parents, parent_urls(parent)
+            if self._process is not None and self._process.alive():
+                try:
+                    await self._runner.reload(self._process, self._config())
+                except Unavailable:
+                    if self._process.alive():
+                        self._parents = before
+                        raise
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    async def _adopt(self) -> Process | None:
+        known = Identity.load(self._identity_file)
+        if known is None:
+            return None
+        self._identity = self._settle(known)
+        process = await self._runner.adopt(self._config())
+        if process is not None:
+            self._identity.save(self._identity_file)
+            log.info("adopted a running nats-server", path=self.path, pid=process.pid)
+        return process
+
+    async def _start_new(self) -> Process:
+        known = self._identity
+        for attempt in range(1, ATTEMPTS + 1):
+            self._identity = self._settle(known)
+            self._identity.save(self._identity_file)
+            try:
+                return await self._runner.launch(self._config())
+            except PortTaken:
+                # A port that was free a moment ago is gone: only one that nobody knows yet may change.
+                if known is not None or attempt == ATTEMPTS:
+                    raise
+        raise AssertionError("not reached")
+
+    async def _revive(self, died: Process) -> None:
+        async with self._lock:
+            if self._process is not died:
+                return
+            try:
+                self._process = await self._runner.launch(self._config())
+            except OteError as error:
+                log.error("nats-server died and does not start", path=self.path, reason=error.message)
+            else:
+                log.warning("nats-server died and was started again", path=self.path, pid=self.pid)
+
+    def _settle(self, known: Identity | None) -> Identity:
+        client, leaf, monitor = self._ports
+        return settle(known, self.path, self._host, client=client, leaf=leaf, monitor=monitor)
+
+    def _known(self) -> Identity:
+        if self._external_url is not None:
+            raise Unavailable("an external server is known by its client url alone")
+        if self._identity is None:
+            raise Unavailable("the server has not been started")
+        return self._identity
+
+    def _children_login(self) -> Login:
+        return self._children or Login(CHILD_USER, self._known().children_password)
+
+    def _config(self) -> ServerConfig:
+        identity = self._known()
+        return ServerConfig(
+            path=self.path,
+            server_name=identity.server_name,
+            host=self._host,
+            client_port=identity.client_port,
+            leaf_port=identity.leaf_port,
+            monitor_port=identity.monitor_port,
+            parents=self._parents,
+            auth=PasswordAuth(children=self._children_login(), clients=self._clients),
+            pid_file=self.state_dir / "nats.pid",
+            log_file=self.log_file,
+            tuning=self._tuning,
+        )
