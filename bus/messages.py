@@ -1,0 +1,431 @@
+"""The public messages: the local API of every tier, the wire of the shims, and heartbeats.
+
+Each endpoint `ote.local.<name>` has a request and an answer; `docs/schemas/` holds them as JSON Schemas.
+Paging is the same everywhere: an answer's `next` is the following request's `after`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from bus.contracts import (
+    DEFAULT_LIMIT,
+    Answer,
+    Count,
+    Kind,
+    Limit,
+    Line,
+    PathText,
+    Request,
+    Row,
+    Selector,
+    Time,
+    Ttl,
+    Uuid,
+    Verb,
+    Wait,
+)
+
+# Errors ------------------------------------------------------------------------------------------
+
+
+class ErrorBody(Answer):
+    """What is wrong, where, and what to do."""
+
+    code: str
+    message: str
+    field: str | None = None
+    hint: str | None = None
+
+
+class ErrorAnswer(Answer):
+    """The answer of every endpoint that could not do what was asked."""
+
+    error: ErrorBody
+
+
+# Commands ----------------------------------------------------------------------------------------
+
+
+class Do(Request):
+    """What a command asks of each cluster; without `shim`, of the cluster's default shim."""
+
+    shim: Kind | None = None
+    verb: Verb
+    args: dict[str, Any] = Field(default_factory=dict)
+
+
+class SubmitRequest(Request):
+    """A command. The same `id` twice is the same command. With `wait`, the answer is a CommandAnswer: when
+    all targets are final, or the time is over."""
+
+    to: Selector
+    do: Do
+    ttl: Ttl | None = None
+    key: Line | None = None
+    lane: Line | None = None
+    wait: Wait | None = None
+    actor: Line | None = None
+    id: Uuid | None = None
+
+
+class SubmitAnswer(Answer):
+    """Recorded; `targets` are the first 100 of `count` paths."""
+
+    id: Uuid
+    state: Literal["accepted"]
+    count: Count
+    targets: list[str]
+
+
+class CommandRequest(Request):
+    """How far is this command? `limit` and `after` (a path) page its targets. With `wait`, the answer
+    comes when something on that page has changed, or the time is over."""
+
+    id: Uuid
+    limit: Limit = DEFAULT_LIMIT
+    after: PathText | None = None
+    wait: Wait | None = None
+
+
+TargetState = Literal[
+    "accepted",
+    "received",
+    "started",
+    "succeeded",
+    "failed",
+    "expired",
+    "superseded",
+    "cancelled",
+    "in-doubt",
+    "refused",
+    "overdue",
+    "superseding",
+    "cancelling",
+]
+"""`accepted` to `refused` are what the target said; the last three what the origin expects of it."""
+
+
+class Receipts(Answer):
+    """When each step was taken, by the clock of who took it; `stored` says it for each tier on the way."""
+
+    accepted: str | None = None
+    stored: dict[str, str] = Field(default_factory=dict)
+    delivered: str | None = None
+    started: str | None = None
+    executed: str | None = None
+    observed: str | None = None
+
+
+class TargetError(Answer):
+    """Why a target did not succeed."""
+
+    code: str
+    message: str
+
+
+class TargetAnswer(Answer):
+    """One command at one target; `number` is its place in the target's mailbox."""
+
+    state: TargetState
+    number: Count
+    receipts: Receipts
+    result: Any = None
+    error: TargetError | None = None
+
+
+class CommandAnswer(Answer):
+    """A command with a page of its targets; `summary` counts all of them by state."""
+
+    id: Uuid
+    to: str
+    do: Do
+    actor: str | None
+    submitted: str
+    targets: dict[str, TargetAnswer]
+    summary: dict[str, Count]
+    next: str | None = None
+
+
+class CommandsRequest(Request):
+    """The commands this tier knows, newest first: those with a target among `on`, those `pending`, meaning
+    that not all targets are final. `after` is an id."""
+
+    on: Selector | None = None
+    pending: bool | None = None
+    limit: Limit = DEFAULT_LIMIT
+    after: Uuid | None = None
+
+
+class CommandLine(Answer):
+    """One command in a list."""
+
+    id: Uuid
+    to: str
+    do: Do
+    actor: str | None
+    submitted: str
+    count: Count
+    summary: dict[str, Count]
+    key: str | None = None
+    expiresat: str | None = None
+
+
+class CommandsAnswer(Answer):
+    """A page of commands."""
+
+    commands: list[CommandLine]
+    next: str | None = None
+
+
+class CancelRequest(Request):
+    """Take a command back where it was not delivered: everywhere, or at `target`."""
+
+    id: Uuid
+    target: PathText | None = None
+
+
+class CancelAnswer(Answer):
+    """Where it is being taken back; `targets` are the first 100 of `count` paths."""
+
+    id: Uuid
+    state: Literal["cancelling"]
+    count: Count
+    targets: list[str]
+
+
+class ResolveRequest(Request):
+    """Decide what is in doubt: it took effect, it did not, or do it again."""
+
+    id: Uuid
+    target: PathText
+    as_: Literal["done", "failed", "retry"] = Field(alias="as")
+
+
+class ResolveAnswer(Answer):
+    """Recorded; the target will act on it."""
+
+    id: Uuid
+    target: str
+    as_: Literal["done", "failed", "retry"] = Field(alias="as")
+
+
+# Clusters ----------------------------------------------------------------------------------------
+
+
+class ClustersRequest(Request):
+    """The clusters this tier knows, in order of path; `after` is a path."""
+
+    select: Selector | None = None
+    limit: Limit = DEFAULT_LIMIT
+    after: PathText | None = None
+
+
+class Lag(Answer):
+    """How far what this tier holds of a cluster is behind."""
+
+    events: Count
+    seconds: float
+
+
+class Cluster(Answer):
+    """One cluster: `tags` as text (`camera`, `zone=eu`), the kinds of its `shims` with the default first."""
+
+    path: str
+    name: str
+    tags: list[str]
+    state: Literal["online", "offline", "refused"]
+    parent: str | None
+    attached_to: str | None
+    shims: list[str]
+    lag: Lag
+    last_seen: str | None
+
+
+class ClustersAnswer(Answer):
+    """A page of clusters."""
+
+    clusters: list[Cluster]
+    next: str | None = None
+
+
+class ResolveSelectorRequest(Request):
+    """Which clusters would a command with this selector go to?"""
+
+    select: Selector
+    shim: Kind | None = None
+
+
+class ResolveSelectorAnswer(Answer):
+    """All of them."""
+
+    targets: list[str]
+    count: Count
+
+
+# The log and the tier ----------------------------------------------------------------------------
+
+
+class LogRequest(Request):
+    """Events of this tier's log behind row `after`. `source` is a path or `under:PATH`, `subject` may hold
+    NATS wildcards, `since` is compared with the events' time. With `wait`, the answer comes when there is
+    at least one event, or the time is over."""
+
+    after: Row | None = None
+    limit: Limit = DEFAULT_LIMIT
+    type: Line | None = None
+    source: str | None = Field(None, min_length=1, max_length=1000)
+    subject: str | None = Field(None, min_length=1, max_length=1000)
+    since: Time | None = None
+    wait: Wait | None = None
+
+
+class LogAnswer(Answer):
+    """CloudEvents in the order of this tier's log; `next` is the `after` of the next request."""
+
+    events: list[dict[str, Any]]
+    next: Row
+
+
+class StatusRequest(Request):
+    """How is this tier?"""
+
+
+class Link(Answer):
+    """The way to the parent; a root has none."""
+
+    parent: str | None
+    state: str
+    since: str | None = None
+
+
+class Offline(Answer):
+    """A cluster that is away."""
+
+    path: str
+    since: str
+    reason: str | None = None
+
+
+class Clusters(Answer):
+    """How many are there, which are not."""
+
+    online: Count
+    offline: list[Offline]
+
+
+class OpenTarget(Answer):
+    """A command at a target that is not final."""
+
+    command: Uuid
+    target: str
+    state: TargetState
+    since: str
+
+
+class Commands(Answer):
+    """How many are open; of these the oldest that are not delivered, and those in doubt."""
+
+    open: Count
+    oldest: list[OpenTarget]
+    in_doubt: list[OpenTarget]
+
+
+class Disk(Answer):
+    """The tier's log and the disk it is on."""
+
+    events: Count
+    bytes: Count
+    free_bytes: Count
+
+
+class StatusAnswer(Answer):
+    """A tier: `uptime` in seconds, `backlog` counts what waits, by kind."""
+
+    path: str
+    version: str
+    epoch: str
+    instance: str
+    uptime: float
+    link: Link
+    clusters: Clusters
+    commands: Commands
+    backlog: dict[str, Count]
+    log: Disk
+
+
+# Shims -------------------------------------------------------------------------------------------
+
+
+class DescribeRequest(Request):
+    """What can this shim do?"""
+
+
+class ShimVerb(Answer):
+    """One verb. `idempotent`: done twice it has the effect of once, so after a crash it may be repeated."""
+
+    idempotent: bool = False
+    description: str | None = None
+
+
+class DescribeAnswer(Answer):
+    """A shim and its verbs."""
+
+    kind: Kind
+    version: str | None = None
+    verbs: dict[str, ShimVerb]
+
+
+class ExecuteRequest(Request):
+    """One command for a shim; `attempt` counts from 1, `deadline` is UTC."""
+
+    id: Uuid
+    attempt: int = Field(ge=1)
+    verb: Verb
+    args: dict[str, Any]
+    deadline: Time | None = None
+
+
+class ShimError(Answer):
+    """Why a shim did not succeed; `code` is a short word for programs."""
+
+    code: str = "failed"
+    message: str
+
+
+class ExecuteAnswer(Answer):
+    """What came of it; `error` may be plain text."""
+
+    ok: bool
+    result: Any = None
+    error: ShimError | str | None = None
+
+
+class WatchRequest(Request):
+    """Tell all objects, then each change, until nobody listens; an empty message ends the answers."""
+
+
+class WatchAnswer(Answer):
+    """One object as it is now, or as it last was."""
+
+    type: Literal["applied", "deleted"]
+    object: dict[str, Any]
+
+
+# Between tiers -----------------------------------------------------------------------------------
+
+
+class Heartbeat(Answer):
+    """A living cluster. `instance` is new with each start; (`epoch`, `seq`) is the place of its last shared
+    event, `load` the load average for each core, `resources` what is free."""
+
+    path: PathText
+    instance: str
+    epoch: str
+    seq: Count
+    time: Time
+    load: float
+    resources: dict[str, float]
+    version: str
