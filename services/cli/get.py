@@ -52,7 +52,7 @@ async def commands(
         Only those with a target among these clusters.
     """
     async with local_api(common) as api:
-        rows = await api.commands(pending=pending, select=on)
+        rows = await api.commands(pending=pending, on=on)
     _print("commands", rows, "id", common, lambda: _drawn(command_table, rows, wide=common.output == "wide"))
 
 

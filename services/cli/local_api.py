@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
+from bus import subjects
 from bus.client import Bus
 from services.cli.options import Common
 from services.cli.where import server_url
@@ -33,7 +34,7 @@ class LocalApi:
     async def ask(self, what: str, request: Mapping[str, Any] | None = None, *, timeout: float = TIMEOUT) -> Answer:
         """The answer of `ote.local.<what>`; fields that are None are left out."""
         body = {name: value for name, value in (request or {}).items() if value is not None}
-        return await self._caller.call(f"ote.local.{what}", body, timeout=timeout)
+        return await self._caller.call(subjects.local(what), body, timeout=timeout)
 
     async def command(self, id: str, *, after: str | None = None, wait: float | None = None) -> Answer:
         """One page of a command's targets; with `wait` (seconds) the answer comes when something has changed,
@@ -55,9 +56,9 @@ class LocalApi:
         """All clusters, or those that a selector names."""
         return [cluster async for cluster in self._rows("clusters", {"select": select})]
 
-    async def commands(self, *, pending: bool = False, select: str | None = None) -> list[Answer]:
-        """The commands that this tier knows, the newest first."""
-        request = {"pending": pending or None, "select": select}
+    async def commands(self, *, pending: bool = False, on: str | None = None) -> list[Answer]:
+        """The commands that this tier knows, the newest first; only those `pending`, or with a target among `on`."""
+        request = {"pending": pending or None, "on": on}
         return [command async for command in self._rows("commands", request)]
 
     async def _rows(self, what: str, request: Mapping[str, Any]) -> AsyncIterator[Answer]:
@@ -71,7 +72,14 @@ class LocalApi:
 
 
 @asynccontextmanager
-async def local_api(common: Common) -> AsyncIterator[LocalApi]:
-    """The local API of the tier that the options name. Unavailable if there is none."""
+async def connected(common: Common) -> AsyncIterator[Bus]:
+    """A connection to the tier that the options name. Unavailable if there is none."""
     async with Bus.connected(server_url(common), name="ote") as bus:
+        yield bus
+
+
+@asynccontextmanager
+async def local_api(common: Common) -> AsyncIterator[LocalApi]:
+    """The local API of the tier that the options name."""
+    async with connected(common) as bus:
         yield LocalApi(bus)

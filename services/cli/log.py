@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from services.cli.local_api import PAGE, LocalApi, local_api
+from services.cli.local_api import PAGE, TIMEOUT, LocalApi, local_api
 from services.cli.options import COMMON, Common, Moment
 from services.cli.printing import show, show_line, show_names
 from services.cli.views.events import event_line
 
-#: Seconds between looks for new events.
-FOLLOW = 0.5
+#: Seconds that a tier may hold an answer back until there are new events.
+FOLLOW = 5.0
 
 
 async def log(
@@ -51,9 +50,11 @@ async def log(
 async def _events(api: LocalApi, filters: dict[str, Any], limit: int | None, follow: bool, common: Common) -> None:
     after: Any = None
     left = limit if limit is not None else float("inf")
+    wait: float | None = None
     while left > 0:
         asked = int(min(left, PAGE))
-        page = await api.ask("log", {**filters, "after": after, "limit": asked})
+        request = {**filters, "after": after, "limit": asked, "wait": wait}
+        page = await api.ask("log", request, timeout=TIMEOUT + (wait or 0))
         for event in page["events"]:
             _show(event, common)
         left -= len(page["events"])
@@ -61,7 +62,7 @@ async def _events(api: LocalApi, filters: dict[str, Any], limit: int | None, fol
         if len(page["events"]) < asked:
             if not follow:
                 return
-            await asyncio.sleep(FOLLOW)
+            wait = FOLLOW
 
 
 def _show(event: dict[str, Any], common: Common) -> None:

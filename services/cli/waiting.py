@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from collections.abc import Callable
 
 from bus.errors import Unavailable
 from services.cli.exits import Exit
@@ -13,49 +13,66 @@ from services.cli.printing import note
 from services.cli.progress import shown
 from services.cli.tracker import Tracker
 
-#: Seconds: one poll; a pause when the tier does not answer; between looks at who is offline.
-POLL, PAUSE, LOOK = 2.0, 0.5, 5.0
+#: Seconds that a tier may hold an answer back until something changes. A change between two polls is seen by
+#: none of them, so the holding begins short and grows with the time in which nothing happened.
+SHORTEST, LONGEST = 0.05, 2.0
+#: Seconds: the pause after a poll without an answer; between looks at who is offline.
+PAUSE, LOOK = 0.5, 5.0
 
 
 async def wait_for(api: LocalApi, id: str, wait: float | None, *, live: bool | None = None) -> Exit:
     """Waits until every target is final, at most `wait` seconds (None: without end), and shows progress.
 
-    STILL_OPEN when the time is over, UNAVAILABLE when the tier did not answer by then either."""
-    tracker = Tracker(id)
-    end = None if wait is None else time.monotonic() + wait
+    STILL_OPEN when the time is over; Unavailable when the tier did not answer by then either."""
+    waiting = Waiting(api, Tracker(id), wait)
+    again = f"ote status {id} --watch"
     try:
-        with shown(tracker, live) as changed:
-            await _follow(api, tracker, end, changed)
+        with shown(waiting.tracker, live) as changed:
+            await waiting.run(changed)
     except asyncio.CancelledError:
-        note(f"the command goes on; to see how: ote status {id} --watch")
+        note(f"the command goes on; to see how: {again}")
         raise
+    tracker = waiting.tracker
     if tracker.trouble:
-        raise Unavailable(tracker.trouble, hint=f"the command goes on; to see how: ote status {id} --watch")
+        raise Unavailable(tracker.trouble, hint=f"the command goes on; to see how: {again}")
     if tracker.exit is Exit.STILL_OPEN:
-        note(f"still open after {wait:g} s: {tracker.total - tracker.done} of {tracker.total}; ote status {id} --watch")
+        note(f"the wait of {wait:g} s is over, {tracker.total - tracker.done} of {tracker.total} are open; {again}")
     return tracker.exit
 
 
-async def _follow(api: LocalApi, tracker: Tracker, end: float | None, changed: Any) -> None:
-    looked = float("-inf")
-    left = POLL
-    again = True
-    while again or (left > 0 and (tracker.trouble or tracker.exit is Exit.STILL_OPEN)):
-        try:
-            poll = None if again else min(POLL, left)
-            again = tracker.take(await api.command(tracker.id, after=tracker.after, wait=poll))
-            if tracker.missing and time.monotonic() - looked > LOOK:
-                looked = time.monotonic()
-                tracker.offline = await _offline(api)
-        except Unavailable as error:
-            again = False
-            tracker.trouble = error.message
-            await asyncio.sleep(PAUSE)
-        changed()
-        left = POLL if end is None else end - time.monotonic()
+class Waiting:
+    """Polls a command until it is final everywhere, or the time is over."""
 
+    def __init__(self, api: LocalApi, tracker: Tracker, wait: float | None) -> None:
+        self.tracker = tracker
+        self._api = api
+        self._end = float("inf") if wait is None else time.monotonic() + wait
+        self._hold: float | None = None
+        self._changed = self._looked = float("-inf")
 
-async def _offline(api: LocalApi) -> dict[str, str]:
-    """Who is offline since when, as this tier knows."""
-    status = await api.ask("status")
-    return {cluster["path"]: cluster["since"] for cluster in status["clusters"]["offline"]}
+    async def run(self, changed: Callable[[], None]) -> None:
+        """Calls `changed` after each answer."""
+        while True:
+            try:
+                more = await self._poll()
+            except Unavailable as error:
+                more, self.tracker.trouble = False, error.message
+                await asyncio.sleep(PAUSE)
+            changed()
+            open = self.tracker.trouble or self.tracker.exit is Exit.STILL_OPEN
+            left = self._end - time.monotonic()
+            if not more and (not open or left <= 0):
+                return
+            quiet = time.monotonic() - self._changed
+            self._hold = None if more else min(max(quiet, SHORTEST), LONGEST, left)
+
+    async def _poll(self) -> bool:
+        before = self.tracker.summary
+        more = self.tracker.take(await self._api.command(self.tracker.id, after=self.tracker.after, wait=self._hold))
+        if self.tracker.summary != before:
+            self._changed = time.monotonic()
+        if self.tracker.missing and time.monotonic() - self._looked > LOOK:
+            self._looked = time.monotonic()
+            status = await self._api.ask("status")
+            self.tracker.offline = {cluster["path"]: cluster["since"] for cluster in status["clusters"]["offline"]}
+        return more
