@@ -1,12 +1,12 @@
 """Errors of the bus, and the one shape in which every error reaches people.
 
-    OteError                what a user can act on: code, message, field, hint
-    ├── BadMessage          bytes that are no message of ours
-    ├── BadRequest          a request that is refused: a field is wrong
-    ├── NotFound            the thing named does not exist
-    ├── Conflict            it exists already, with another content
-    ├── Unavailable         nobody answered: no server, no responder, a deadline
-    └── Refused             understood, and not done: the message says why
+OteError                what a user can act on: code, message, field, hint
+├── BadMessage          bytes that are no message of ours
+├── BadRequest          a request that is refused: a field is wrong
+├── NotFound            the thing named does not exist
+├── Conflict            it exists already, with another content
+├── Unavailable         nobody answered: no server, no responder, a deadline
+└── Refused             understood, and not done: the message says why
 """
 
 from __future__ import annotations

@@ -7,21 +7,23 @@ signals here only tell them sooner, before a commit or without a poll, what they
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
 from bus import paths, subjects, wire
 from bus.client import Bus
+from bus.errors import Unavailable
 from bus.event import Event, new_id
 from bus.types import MAIL
 from services.tier.clock import Clock
+from services.tier.mail import Mail
 from services.tier.settings import TierSettings
 from store.api import Log, Tx
 
 T = TypeVar("T")
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 class Service(Protocol):
@@ -50,7 +52,7 @@ class Signal(Generic[T]):
             try:
                 listener(what)
             except Exception:
-                log.exception("listener failed", listener=repr(listener))
+                logger.exception("listener failed", listener=repr(listener))
 
 
 class Runtime:
@@ -66,7 +68,7 @@ class Runtime:
         #: New with every start: tells two living clusters with one path apart.
         self.instance = new_id()
         #: Mail for this cluster whose turn has come; uncommitted, but its place in the log is certain.
-        self.mail: Signal[Any] = Signal()
+        self.mail: Signal[Mail] = Signal()
         #: Events of this cluster and of those below, as they are committed here or pass by.
         self.observed: Signal[list[Event]] = Signal()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -81,10 +83,26 @@ class Runtime:
             outgoing.setdefault(event.subject, []).append(event.body)
             if event.type in MAIL and self.depth:
                 outgoing.setdefault(subjects.event(event.type, self.path), []).append(event.body)
-        for subject, bodies in outgoing.items():
-            for chunk in wire.chunks(bodies):
-                self.bus.send(subject, wire.pack(chunk), wire.EVENTS_HEADERS)
+        self._send(outgoing)
         self.observed.emit(events)
+
+    def push(self, events: Sequence[Event]) -> None:
+        """Passes mail on to those below for whom it came late, each on the subject within this subtree."""
+        outgoing: dict[str, list[bytes]] = {}
+        for event in events:
+            below = [to.path for to in event.to if to.path != self.path and paths.is_under(to.path, self.path)]
+            if below:
+                subject = subjects.command(below[0]) if len(below) == 1 else subjects.under(self.path)
+                outgoing.setdefault(subject, []).append(event.body)
+        self._send(outgoing)
+
+    def _send(self, outgoing: Mapping[str, list[bytes]]) -> None:
+        try:
+            for subject, bodies in outgoing.items():
+                for chunk in wire.chunks(bodies):
+                    self.bus.send(subject, wire.pack(chunk), wire.EVENTS_HEADERS)
+        except Unavailable:
+            logger.debug("no connection; repair brings what was not sent")
 
     def write_later(self, op: Callable[[Tx[Event]], Any], *, what: str, lazy: bool = True) -> None:
         """Hands an op to the log and does not wait; a failure is logged, and repaired by what is asked
@@ -102,7 +120,7 @@ class Runtime:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("task failed", task=task.get_name(), exc_info=error)
+            logger.error("task failed", task=task.get_name(), exc_info=error)
 
     async def close(self) -> None:
         """Ends what was spawned."""
@@ -113,4 +131,4 @@ class Runtime:
 
 def _report(done: asyncio.Future[Any], what: str) -> None:
     if not done.cancelled() and (error := done.exception()) is not None:
-        log.error("the log refused a write", what=what, error=str(error))
+        logger.error("the log refused a write", what=what, error=str(error))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from bus.event import Event
+from services.tier.mail import Mail
 from store.api import Cursor
 
 #: Mail that waits behind a gap, for each origin; what does not fit is brought again by repair.
@@ -27,23 +28,6 @@ class Verdict(Enum):
     GAP = "gap"
     OLD_LIFE = "old life"
     NOT_MINE = "not mine"
-
-
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """One number whose turn has come. `cover` is the later event that stands for it, if there is one:
-    then the number is not carried out. `event` is None when only the cover has come."""
-
-    cursor: Cursor
-    event: Event | None
-    cover: Event | None
-
-    @property
-    def origin(self) -> str:
-        """Who sent it."""
-        known = self.event or self.cover
-        assert known is not None
-        return known.source
 
 
 @dataclass(slots=True)

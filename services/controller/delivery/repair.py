@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from bus.event import Event
 from bus.paths import is_under
 from services.controller.delivery import positions
-from store.api import Mailbox, Reader, Stream
+from store.api import Cursor, Mailbox, Reader, Stream
 
 #: One answer carries about this many bytes of events: short enough for slow links.
 PAGE_BYTES = 60_000
@@ -24,9 +24,7 @@ _READ = 500
 def mail_from_above(log: Reader[Event], asker: str) -> dict[Mailbox, int]:
     """Held numbers of all mailboxes whose target is at or below the asker and whose origin is above it."""
     return {
-        box: held
-        for box, held in log.mailboxes(asker).items()
-        if box.origin != asker and is_under(asker, box.origin)
+        box: held for box, held in log.mailboxes(asker).items() if box.origin != asker and is_under(asker, box.origin)
     }
 
 
@@ -85,26 +83,24 @@ def answer_mail(
 
 def lacking(mine: Mapping[Stream, int], theirs: Mapping[Stream, int]) -> list[tuple[Stream, int]]:
     """The streams of which the other lacks something, and after which seq."""
-    return sorted(
-        (stream, theirs.get(stream, 0)) for stream, held in mine.items() if held > theirs.get(stream, 0)
-    )
+    return sorted((stream, theirs.get(stream, 0)) for stream, held in mine.items() if held > theirs.get(stream, 0))
 
 
-def next_shipment(log: Reader[Event], stream: Stream, after: int, limit: int = PAGE_BYTES) -> Page:
-    """The events that follow, in order of seq, as many as one message should carry."""
+def shipment(log: Reader[Event], wants: list[tuple[Stream, int]], limit: int = PAGE_BYTES) -> Page:
+    """The next events of these streams, each in order of seq, as many as one message should carry.
+    `wants` is left as what still has to follow once the page is there."""
     page = Page(limit)
-    for event in log.stream(stream, after=after, limit=_READ):
-        if not page.add(event):
-            break
-    else:
-        page.more = len(page.events) == _READ
+    while wants:
+        stream, after = wants[0]
+        batch = log.stream(stream, after=after, limit=_READ)
+        for event in batch:
+            if not page.add(event):
+                return page
+            after = event.seq or after
+            wants[0] = (stream, after)
+        if len(batch) < _READ:
+            wants.pop(0)
     return page
-
-
-def reached(page: Page, stream: Stream, after: int) -> int:
-    """The seq that the other holds when it has stored the page."""
-    seqs = [e.seq for e in page.events.values() if (e.source, e.epoch) == stream and e.seq is not None]
-    return max(seqs, default=after)
 
 
 def admissible(events: Iterable[Event], asker: str) -> list[Event]:
@@ -115,3 +111,18 @@ def admissible(events: Iterable[Event], asker: str) -> list[Event]:
 def relevant(events: Iterable[Event], me: str) -> list[Event]:
     """Of what an ancestor answers, the events that are mail for `me` or below."""
     return [event for event in events if any(is_under(to.path, me) for to in event.to)]
+
+
+def stored_mail(reader: Reader[Event], me: str, cursors: dict[str, Cursor]) -> list[Event]:
+    """Mail for `me` beyond the cursors, in order for each origin and life."""
+    found: dict[str, Event] = {}
+    for box in sorted(box for box in reader.mailboxes(me) if box.target == me):
+        cursor = cursors.get(box.origin, Cursor("", 0))
+        if box.epoch < cursor.epoch:
+            continue
+        after = cursor.number if box.epoch == cursor.epoch else 0
+        while batch := reader.mail(box, after=after, limit=_READ):
+            for mail in batch:
+                found.update((event.id, event) for event in (mail.cover, mail.event) if event is not None)
+            after = batch[-1].number
+    return list(found.values())

@@ -94,8 +94,8 @@ def _narrowest(paths: Sequence[str], common_tag: CommonTag) -> str:
     return subjects.tagged(tag, scope) if tag else subjects.under(scope)
 
 
-def submit(tx: Tx[Event], order: Order, chunks: Sequence[Chunk]) -> CommandRow | None:
-    """Records the command. Returns None, or the row of the same command if it was submitted before.
+def submit(tx: Tx[Event], order: Order, chunks: Sequence[Chunk]) -> list[Event]:
+    """Records the command. Returns its events; none if the same command was submitted before.
 
     Raises:
         Conflict: a command with this id and another content exists.
@@ -107,23 +107,24 @@ def submit(tx: Tx[Event], order: Order, chunks: Sequence[Chunk]) -> CommandRow |
                 field="id",
                 hint="leave the id out, or send exactly what was sent the first time",
             )
-        return existing
+        return []
+    events = []
     count = sum(len(chunk.targets) for chunk in chunks)
+    data = order.data(count)
     for chunk in chunks:
         paths = [target.path for target in chunk.targets]
         covers = covers_of(tx.unreceived(order.key, paths)) if order.key else ()
-        tx.append(
-            Draft(
-                type=SUBMITTED,
-                subject=chunk.subject,
-                data=order.data(count),
-                actor=order.actor,
-                to=tuple(Addressee(t.path, tx.number(t.path), t.epoch) for t in chunk.targets),
-                expiresat=order.expiresat,
-                supersedes=covers,
-            )
+        draft = Draft(
+            type=SUBMITTED,
+            subject=chunk.subject,
+            data=data,
+            actor=order.actor,
+            to=tuple(Addressee(t.path, tx.number(t.path), t.epoch) for t in chunk.targets),
+            expiresat=order.expiresat,
+            supersedes=covers,
         )
-    return None
+        events.append(tx.append(draft))
+    return events
 
 
 def covers_of(rows: Iterable[TargetRow]) -> tuple[Cover, ...]:
@@ -157,9 +158,7 @@ def resolve(tx: Tx[Event], row: TargetRow, verdict: str, actor: str | None) -> N
     _control(tx, RESOLVE, {"command": row.command, "as": verdict}, [row], actor)
 
 
-def _control(
-    tx: Tx[Event], kind: str, data: dict[str, Any], rows: Sequence[TargetRow], actor: str | None
-) -> None:
+def _control(tx: Tx[Event], kind: str, data: dict[str, Any], rows: Sequence[TargetRow], actor: str | None) -> None:
     by_path: dict[str, list[TargetRow]] = defaultdict(list)
     for row in rows:
         if kind == CANCEL and row.state == "accepted" and (row.origin, row.epoch) == (tx.source, tx.epoch):
@@ -188,5 +187,3 @@ def known_command(tx: Tx[Event], command: str) -> CommandRow:
             hint="`ote get commands` lists what this tier knows",
         )
     return row
-
-

@@ -11,14 +11,32 @@ from collections.abc import Mapping
 from typing import Any
 
 from bus import subjects
+from bus.errors import OteError
 from bus.event import Draft, Event
 from bus.types import CANCEL, CANCELLED, RECEIVED, SUBMITTED, SUPERSEDED
-from services.controller.delivery.receiver import Mail
-from store.api import Tx
+from services.tier.mail import Mail
+from store.api import Cursor, Tx
+
+
+class OutOfOrder(OteError):
+    """A number whose predecessor is not committed; the receiver begins again from the log."""
+
+    code = "out-of-order"
+
+    def __init__(self, origin: str, number: int, expected: int) -> None:
+        super().__init__(f"mail {number} of {origin} came where {expected} was expected")
 
 
 def accept(tx: Tx[Event], mail: Mail) -> None:
-    """Records that this number has been received, or why it will not be carried out."""
+    """Records that this number has been received, or why it will not be carried out.
+
+    Raises:
+        OutOfOrder: the number before it was not received, because the log refused it.
+    """
+    before = tx.cursors().get(mail.origin, Cursor("", 0))
+    expected = before.number + 1 if before.epoch == mail.cursor.epoch else 1
+    if mail.cursor.number != expected:
+        raise OutOfOrder(mail.origin, mail.cursor.number, expected)
     tx.move_cursor(mail.origin, mail.cursor)
     if mail.cover is not None:
         for command in covered_commands(mail, tx.source):

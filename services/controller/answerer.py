@@ -1,0 +1,109 @@
+"""The answering half of repair: a path ancestor answers from what it holds committed (DESIGN 6.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from bus import paths, subjects
+from bus.client import Message
+from bus.errors import OteError
+from bus.event import Event, now
+from bus.sync import Answer, AskHeld, AskMail, Compare, Hello, Ship, unpack_ask
+from services.controller.delivery import positions, repair
+from services.controller.inbound import Inbound
+from services.tier.runtime import Runtime
+from store.api import Mailbox, Reader, Recorded
+
+logger = structlog.get_logger()
+
+#: Decides on a newcomer: (path, hello) -> why it is refused, or None.
+Admit = Callable[[str, Hello], Awaitable[str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Digests:
+    row: int
+    mail: list[int]
+    streams: list[int]
+
+
+class Answerer:
+    """Answers those below on `ote.sync.<depth>.>`."""
+
+    def __init__(self, runtime: Runtime, inbound: Inbound, admit: Admit) -> None:
+        self._runtime = runtime
+        self._inbound = inbound
+        self._admit = admit
+        self._digests: dict[str, _Digests] = {}
+
+    async def start(self) -> None:
+        """Listens."""
+        await self._runtime.bus.subscribe(subjects.syncs_to(paths.Path(self._runtime.path)), self._on_ask)
+
+    def _on_ask(self, message: Message) -> None:
+        self._runtime.spawn(self._answer(message), "answer a sync")
+
+    async def _answer(self, message: Message) -> None:
+        try:
+            ask = unpack_ask(message.data)
+        except OteError as error:
+            logger.warning("not a sync", subject=message.subject, error=str(error))
+            return
+        try:
+            answer = await self._reply(subjects.path_of_sync(message.subject), ask)
+        except OteError as error:
+            answer = self._blank(ask.epoch).model_copy(update={"error": error.message})
+        message.respond(answer.pack())
+
+    def _blank(self, echo: str) -> Answer:
+        return Answer(echo=echo, time=now(), instance=self._runtime.instance)
+
+    async def _reply(self, asker: str, ask: Hello | Compare | AskMail | AskHeld | Ship) -> Answer:
+        blank = self._blank(ask.epoch)
+        if isinstance(ask, Hello):
+            return blank.model_copy(update={"refused": await self._admit(asker, ask)})
+        if isinstance(ask, Compare):
+            return blank.model_copy(update=await self._compare(asker, ask))
+        if isinstance(ask, AskMail):
+            return blank.model_copy(update=await self._mail(asker, ask))
+        if isinstance(ask, AskHeld):
+            return blank.model_copy(update=await self._held(asker, ask))
+        return blank.model_copy(update=await self._shipped(asker, ask))
+
+    async def _compare(self, asker: str, ask: Compare) -> dict[str, object]:
+        known = self._digests.get(asker)
+        mine = await self._runtime.log.read(lambda reader: _digests(reader, asker, known))
+        self._digests[asker] = mine
+        return {
+            "mail_buckets": None if positions.total(mine.mail) == ask.mail else mine.mail,
+            "stream_buckets": None if positions.total(mine.streams) == ask.streams else mine.streams,
+        }
+
+    async def _mail(self, asker: str, ask: AskMail) -> dict[str, object]:
+        held = {Mailbox(origin, epoch, target): n for origin, epoch, target, n in ask.held}
+        page = await self._runtime.log.read(lambda reader: repair.answer_mail(reader, asker, ask.buckets, held))
+        return {"events": page.bodies(), "more": page.more}
+
+    async def _held(self, asker: str, ask: AskHeld) -> dict[str, object]:
+        mine = await self._runtime.log.read(lambda reader: repair.streams_from_below(reader, asker))
+        return {"held": [(*stream, n) for stream, n in positions.select(mine, ask.buckets).items()]}
+
+    async def _shipped(self, asker: str, ask: Ship) -> dict[str, object]:
+        """Stores what was shipped; the answer after the commit is the acknowledgement."""
+        events = repair.admissible((Event.decode(body) for body in ask.events), asker)
+        recorded: Recorded[Event] = await self._runtime.log.write(lambda tx: tx.record(events))
+        self._inbound.after_record(recorded)
+        self._runtime.observed.emit(recorded.new)
+        return {}
+
+
+def _digests(reader: Reader[Event], asker: str, known: _Digests | None) -> _Digests:
+    """Positions move only when rows are added: the digests of an idle log are kept."""
+    row = reader.last_row()
+    if known is not None and known.row == row:
+        return known
+    mail = positions.digests(repair.mail_from_above(reader, asker))
+    return _Digests(row, mail, positions.digests(repair.streams_from_below(reader, asker)))

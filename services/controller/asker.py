@@ -1,0 +1,226 @@
+"""The asking half of repair: what did I miss, and what do my ancestors lack (DESIGN 6.4).
+
+A tier asks its nearest ancestor that answers: at once when the link comes up or mail is missing, else
+every few seconds. Those farther up are asked more rarely: what they lack comes to them by the nearer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import structlog
+
+from bus import paths, subjects
+from bus.errors import OteError, Unavailable
+from bus.event import Event, now
+from bus.sync import Answer, AskHeld, AskMail, Compare, Hello, Ship, unpack_answer
+from services.controller.delivery import positions, repair
+from services.controller.inbound import Inbound
+from services.tier.runtime import Runtime
+from store.api import Mailbox, Reader, Recorded, Stream
+
+logger = structlog.get_logger()
+
+TIMEOUT = 10.0
+#: Positions in one ask: about 50 KB.
+POSITIONS_LIMIT = 600
+#: Shipments that may be on their way unacknowledged.
+WINDOW = 4
+#: Farther ancestors are asked in one of so many rounds.
+FAR_ROUNDS = 5
+#: While the parent is away, how often it is tried (seconds).
+RETRY = 0.25
+
+
+@dataclass(slots=True)
+class Link:
+    """What is known of the way to one ancestor: `state` is "up", "down" or "refused"."""
+
+    path: str
+    state: str = "down"
+    since: str = field(default_factory=now)
+    reason: str | None = None
+    instance: str = ""
+
+    def turn(self, state: str, reason: str | None = None) -> bool:
+        """True if that is news."""
+        if (self.state, self.reason) == (state, reason):
+            return False
+        self.state, self.reason, self.since = state, reason, now()
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Holdings:
+    mail: dict[Mailbox, int]
+    streams: dict[Stream, int]
+
+
+class Asker:
+    """Keeps this tier and its ancestors in step. `links` says how each ancestor stands, nearest first."""
+
+    def __init__(self, runtime: Runtime, inbound: Inbound) -> None:
+        self._runtime = runtime
+        self._inbound = inbound
+        self._me = runtime.path
+        ancestors = paths.ancestors(paths.Path(runtime.path))
+        self.links = [Link(path) for path in ancestors]
+        self._wake = asyncio.Event()
+        self._round = 0
+        #: Counters for metrics: rounds, pages of mail taken, events shipped.
+        self.taken = 0
+        self.shipped = 0
+
+    @property
+    def parent(self) -> Link | None:
+        """The nearest ancestor; None at a root."""
+        return self.links[0] if self.links else None
+
+    def wake(self) -> None:
+        """Something is missing: ask now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Asks for ever."""
+        while self.links:
+            self._wake.clear()
+            await self._ask_round()
+            nearest_up = self.links[0].state == "up"
+            pause = self._runtime.settings.sync_interval if nearest_up else RETRY
+            await self._pause(pause * random.uniform(0.8, 1.2))
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def _ask_round(self) -> None:
+        self._round += 1
+        for link in self.links:
+            try:
+                await self._sync(link)
+            except Unavailable as error:
+                if link.turn("down", None):
+                    logger.warning("ancestor is away", ancestor=link.path, error=str(error))
+                continue
+            except OteError as error:
+                logger.error("sync failed", ancestor=link.path, error=str(error))
+                continue
+            if self._round % FAR_ROUNDS:
+                return
+
+    async def _sync(self, link: Link) -> None:
+        """One exchange with one ancestor: greet if it is new, compare, and mend what differs."""
+        if link.state != "up" and not await self._greet(link):
+            return
+        mine = await self._holdings()
+        mail, streams = positions.digests(mine.mail), positions.digests(mine.streams)
+        ask = Compare(epoch=self._epoch, mail=positions.total(mail), streams=positions.total(streams))
+        answer = await self._ask(link, ask)
+        if answer.instance != link.instance:
+            link.turn("down", "restarted")
+            self.wake()
+            return
+        async with asyncio.TaskGroup() as group:
+            if answer.mail_buckets is not None:
+                buckets = positions.differing(mail, answer.mail_buckets)
+                group.create_task(self._fetch(link, buckets), name=f"fetch {link.path}")
+            if answer.stream_buckets is not None:
+                buckets = positions.differing(streams, answer.stream_buckets)
+                group.create_task(self._supply(link, buckets), name=f"supply {link.path}")
+
+    @property
+    def _epoch(self) -> str:
+        return self._runtime.log.epoch
+
+    async def _greet(self, link: Link) -> bool:
+        answer = await self._ask(link, Hello(epoch=self._epoch, instance=self._runtime.instance))
+        if answer.refused is not None:
+            if link.turn("refused", answer.refused):
+                logger.error("refused", ancestor=link.path, reason=answer.refused)
+            return False
+        link.instance = answer.instance
+        if link.turn("up"):
+            logger.info("ancestor is there", ancestor=link.path)
+        self._inbound.admitted = True
+        return True
+
+    async def _holdings(self) -> _Holdings:
+        def read(reader: Reader[Event]) -> _Holdings:
+            return _Holdings(repair.mail_from_above(reader, self._me), repair.streams_from_below(reader, self._me))
+
+        return await self._runtime.log.read(read)
+
+    async def _ask(self, link: Link, ask: Hello | Compare | AskMail | AskHeld | Ship) -> Answer:
+        subject = subjects.sync(paths.depth(paths.Path(link.path)), self._me)
+        asked = datetime.now(UTC)
+        message = await self._runtime.bus.request(subject, ask.pack(), timeout=TIMEOUT)
+        answer = unpack_answer(message.data)
+        if answer.error is not None:
+            raise OteError(answer.error)
+        if answer.echo != self._epoch:
+            raise OteError("an answer to an earlier life of this log")
+        self._runtime.clock.learn(link.path, answer.time, asked, datetime.now(UTC))
+        return answer
+
+    async def _fetch(self, link: Link, buckets: list[int]) -> None:
+        """Mail from above, page by page, until nothing is missing or a page brings nothing new."""
+        for part in await self._parts(buckets):
+            while True:
+                held = positions.select((await self._holdings()).mail, part)
+                ask = AskMail(epoch=self._epoch, buckets=part, held=[(*box, n) for box, n in held.items()])
+                answer = await self._ask(link, ask)
+                if not await self._take(answer.events) or not answer.more:
+                    break
+
+    async def _parts(self, buckets: list[int]) -> list[list[int]]:
+        """The buckets in groups whose positions fit one message."""
+        held = (await self._holdings()).mail
+        parts: list[list[int]] = []
+        size = POSITIONS_LIMIT
+        for bucket in buckets:
+            count = len(positions.select(held, [bucket]))
+            if size + count > POSITIONS_LIMIT and (not parts or size):
+                parts.append([])
+                size = 0
+            parts[-1].append(bucket)
+            size += count
+        return parts
+
+    async def _take(self, bodies: list[bytes]) -> int:
+        """Stores what an ancestor answered; returns how much of it was new."""
+        if not bodies:
+            return 0
+        events = repair.relevant((Event.decode(body) for body in bodies), self._me)
+        recorded: Recorded[Event] = await self._runtime.log.write(lambda tx: tx.record(events))
+        self.taken += len(recorded.new)
+        self._inbound.after_record(recorded)
+        await self._inbound.take_stored()
+        # What came late goes on at once to those below, who would else wait for their next ask.
+        self._runtime.push(recorded.new)
+        return len(recorded.new)
+
+    async def _supply(self, link: Link, buckets: list[int]) -> None:
+        """Ships what the ancestor lacks of the streams in these buckets."""
+        answer = await self._ask(link, AskHeld(epoch=self._epoch, buckets=buckets))
+        theirs = {Stream(source, epoch): held for source, epoch, held in answer.held}
+        mine = positions.select((await self._holdings()).streams, buckets)
+        wants = repair.lacking(mine, theirs)
+        async with asyncio.TaskGroup() as group:
+            window = asyncio.Semaphore(WINDOW)
+            while wants:
+                await window.acquire()
+                page = await self._runtime.log.read(lambda reader: repair.shipment(reader, wants))
+                group.create_task(self._ship(link, page, window), name=f"ship to {link.path}")
+
+    async def _ship(self, link: Link, page: repair.Page, window: asyncio.Semaphore) -> None:
+        try:
+            if page.events:
+                await self._ask(link, Ship(epoch=self._epoch, events=page.bodies()))
+                self.shipped += len(page.events)
+        finally:
+            window.release()

@@ -1,0 +1,224 @@
+"""Commands at this tier: submit, look at, cancel, resolve. What the local API offers, over the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgpack
+
+from bus.errors import BadRequest, NotFound, Refused
+from bus.event import Event, format_time, new_id
+from bus.messages import CancelRequest, CommandRequest, CommandsRequest, ResolveRequest, SubmitRequest
+from services.controller import views
+from services.controller.delivery import submission
+from services.controller.delivery.submission import Order, Target
+from services.controller.registry import Registry
+from services.controller.tracker import Tracker
+from services.tier.runtime import Runtime
+from store.api import CommandRow, Reader, TargetRow, Tx
+
+#: Targets that are listed in an answer, unless more are asked for.
+LISTED = 100
+#: What a message needs beside the command's body, and for each addressee (bytes).
+_OVERHEAD = 2_048
+_PER_TARGET = 120
+
+
+class Commands:
+    """The commands of one tier."""
+
+    def __init__(self, runtime: Runtime, registry: Registry, tracker: Tracker) -> None:
+        self._runtime = runtime
+        self._registry = registry
+        self._tracker = tracker
+
+    # -- submit ------------------------------------------------------------------------------------
+
+    async def submit(self, request: SubmitRequest) -> dict[str, Any]:
+        """Records a command for the clusters that it selects; answers after the commit, or, with `wait`,
+        when all have reported or the time is up."""
+        order = _order(request)
+        paths = self._addressees(order)
+        targets = [Target(path, self._registry.epoch(path)) for path in paths]
+        self._check_size(order, len(targets))
+        chunks = submission.plan(targets, self._registry.common_tag)
+        if request.wait is None:
+            events = await self._write(order, chunks)
+            return self._accepted(order.id, paths) if events else await self._accepted_before(order.id)
+        watch = self._tracker.watch(order.id)
+        try:
+            events = await self._write(order, chunks)
+            if not events:
+                return await self._wait(order.id, request.wait)
+            watch.arm(views.accepted(events))
+            await watch.done(request.wait)
+            return views.fresh(order, events, watch.targets, LISTED)
+        finally:
+            self._tracker.forget(order.id, watch)
+
+    async def _write(self, order: Order, chunks: Sequence[submission.Chunk]) -> list[Event]:
+        return await self._runtime.log.write(lambda tx: submission.submit(tx, order, chunks))
+
+    def _addressees(self, order: Order) -> list[str]:
+        """The selected clusters that have the shim which the command needs."""
+        selected = self._registry.resolve(order.selector)
+        kind = order.do.get("shim")
+        able = [path for path in selected if self._registry.snapshot.shim(path, kind)]
+        if not able:
+            what = f"the shim {kind!r}" if kind else "a shim"
+            raise BadRequest(
+                f"none of the {len(selected)} selected clusters has {what}: {', '.join(selected[:5])}",
+                field="to",
+                hint="`ote get clusters -o wide` shows the shims of each",
+            )
+        return able
+
+    def _check_size(self, order: Order, count: int) -> None:
+        body = len(msgpack.packb(order.data(count)))
+        size = body + _OVERHEAD + _PER_TARGET * min(count, submission.CHUNK)
+        if size > (limit := self._runtime.bus.max_payload):
+            raise BadRequest(
+                f"the command takes {size} bytes as a message, the server takes {limit}",
+                field="do",
+                hint="split it into several commands, or raise max_payload on every server of the tree",
+            )
+
+    @staticmethod
+    def _accepted(id: str, paths: Sequence[str]) -> dict[str, Any]:
+        return {"id": id, "state": "accepted", "count": len(paths), "targets": list(paths[:LISTED])}
+
+    async def _accepted_before(self, id: str) -> dict[str, Any]:
+        rows = await self._runtime.log.read(lambda reader: all_targets(reader, id))
+        return self._accepted(id, [row.target for row in rows])
+
+    # -- look --------------------------------------------------------------------------------------
+
+    async def command(self, request: CommandRequest) -> dict[str, Any]:
+        """One command and what became of it; with `wait`, when that changes or the time is up."""
+        if request.wait:
+            watch = self._tracker.watch(request.id)
+            try:
+                await watch.moved(request.wait)
+            finally:
+                self._tracker.forget(request.id, watch)
+        return await self._look(request.id, request.limit, request.after or "")
+
+    async def _look(self, id: str, limit: int, after: str) -> dict[str, Any]:
+        await self._runtime.log.flush()
+
+        def read(reader: Reader[Event]) -> tuple[CommandRow | None, list[TargetRow], dict[str, int]]:
+            return reader.command(id), reader.targets(id, after=after, limit=limit + 1), reader.summary(id)
+
+        row, targets, summary = await self._runtime.log.read(read)
+        if row is None:
+            raise _unknown(id)
+        return views.command(row, targets, summary, limit)
+
+    async def _wait(self, id: str, timeout: float) -> dict[str, Any]:
+        watch = self._tracker.watch(id)
+        try:
+            await self._runtime.log.flush()
+            rows = await self._runtime.log.read(lambda reader: all_targets(reader, id))
+            watch.arm({row.target: views.progress_of(row) for row in rows})
+            await watch.done(timeout)
+        finally:
+            self._tracker.forget(id, watch)
+        return await self._look(id, LISTED, "")
+
+    async def commands(self, request: CommandsRequest) -> dict[str, Any]:
+        """The latest commands first, of all or of the selected clusters."""
+        await self._runtime.log.flush()
+        on = None if request.on is None else self._registry.resolve(request.on)
+        rows = await self._runtime.log.read(lambda reader: _listed(reader, on, request))
+        listed = [{**views.head(row), "count": row.count, "summary": found} for row, found in rows]
+        out: dict[str, Any] = {"commands": listed[: request.limit]}
+        if len(rows) > request.limit:
+            out["next"] = rows[request.limit - 1][0].id
+        return out
+
+    # -- change ------------------------------------------------------------------------------------
+
+    async def cancel(self, request: CancelRequest) -> dict[str, Any]:
+        """Withdraws a command where it has not been carried out; its targets decide, and report."""
+        await self._runtime.log.flush()
+
+        def op(tx: Tx[Event]) -> list[str]:
+            row = submission.known_command(tx, request.id)
+            if row.origin != tx.source:
+                raise Refused(
+                    f"command {request.id} was submitted at {row.origin}, and is cancelled there",
+                    field="id",
+                    hint=f"ote cancel {request.id} --at {row.origin}",
+                )
+            targets = all_targets(tx, request.id)
+            if request.target is not None:
+                targets = [t for t in targets if t.target == request.target] or _no_target(request)
+            return submission.cancel(tx, request.id, targets, None)
+
+        withdrawn = await self._runtime.log.write(op)
+        return {"id": request.id, "state": "cancelling", "count": len(withdrawn), "targets": withdrawn[:LISTED]}
+
+    async def resolve(self, request: ResolveRequest) -> dict[str, Any]:
+        """Says what became of a command in doubt at one target."""
+        await self._runtime.log.flush()
+
+        def op(tx: Tx[Event]) -> None:
+            submission.known_command(tx, request.id)
+            row = tx.target(request.id, request.target)
+            if row is None:
+                _no_target(request)
+            else:
+                submission.resolve(tx, row, request.as_, None)
+
+        await self._runtime.log.write(op)
+        return {"id": request.id, "target": request.target, "as": request.as_}
+
+
+def _order(request: SubmitRequest) -> Order:
+    expires = None
+    if request.ttl is not None:
+        expires = format_time(datetime.now(UTC) + timedelta(seconds=request.ttl))
+    return Order(
+        id=request.id or new_id(),
+        selector=request.to,
+        do=request.do.model_dump(exclude_none=True),
+        actor=request.actor,
+        key=request.key,
+        lane=request.lane,
+        ttl=request.ttl,
+        expiresat=expires,
+    )
+
+
+def _no_target(request: CancelRequest | ResolveRequest) -> list[TargetRow]:
+    raise NotFound(
+        f"command {request.id} was not sent to {request.target}",
+        field="target",
+        hint=f"`ote status {request.id}` lists its targets",
+    )
+
+
+def _unknown(id: str) -> NotFound:
+    return NotFound(f"no command {id} here", field="id", hint="`ote get commands` lists what this tier knows")
+
+
+def all_targets(reader: Reader[Event], id: str) -> list[TargetRow]:
+    """All targets of a command, in order of path."""
+    rows: list[TargetRow] = []
+    while page := reader.targets(id, after=rows[-1].target if rows else "", limit=1000):
+        rows += page
+    return rows
+
+
+def _listed(
+    reader: Reader[Event], on: Sequence[str] | None, request: CommandsRequest
+) -> list[tuple[CommandRow, dict[str, int]]]:
+    """One more than asked for, if there are more."""
+    found: dict[str, CommandRow] = {}
+    for target in [None] if on is None else on:
+        page = reader.commands(target=target, open_only=request.pending, limit=request.limit + 1, before=request.after)
+        found.update((row.id, row) for row in page)
+    rows = sorted(found.values(), key=lambda row: (row.submitted, row.id), reverse=True)[: request.limit + 1]
+    return [(row, reader.summary(row.id)) for row in rows]

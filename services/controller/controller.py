@@ -1,0 +1,66 @@
+"""The controller of a tier: its parts, and how they are tied together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from services.controller.answerer import Answerer
+from services.controller.api import local_api
+from services.controller.asker import Asker
+from services.controller.commands import Commands
+from services.controller.events import Events
+from services.controller.inbound import Inbound
+from services.controller.interest import Interest
+from services.controller.membership import Membership
+from services.controller.overview import Overview
+from services.controller.registry import Registry
+from services.controller.tracker import Tracker
+from services.tier.runtime import Runtime
+
+
+class Controller:
+    """Registry and membership, submit and track, selectors, repair."""
+
+    name = "controller"
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self.registry = Registry(runtime)
+        self.membership = Membership(runtime, self.registry)
+        self.inbound = Inbound(runtime, on_gap=lambda: self.asker.wake())
+        self.asker = Asker(runtime, self.inbound)
+        self._interest = Interest(runtime.bus, runtime.path, self.inbound.on_mail)
+        self._answerer = Answerer(runtime, self.inbound, self.membership.admit)
+        self._tracker = Tracker()
+        self.commands = Commands(runtime, self.registry, self._tracker)
+        overview = Overview(runtime, self.registry, self.membership, self.asker, self.inbound)
+        self._api = local_api(runtime, self.commands, self.registry, overview, Events(runtime))
+
+    async def start(self) -> None:
+        """Takes up where the log stands, listens, and opens the local API last."""
+        self._runtime.observed.connect(self._tracker.see)
+        self._runtime.bus.on_drop(lambda _: self.asker.wake())
+        await self.inbound.start()
+        await self.membership.start()
+        await self.registry.start()
+        await self._interest.update(self._carried())
+        await self._answerer.start()
+        await self._api.start()
+
+    async def run(self) -> None:
+        """Works until it is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.registry.run(self._refreshed), name="registry")
+            group.create_task(self.membership.run(), name="membership")
+            group.create_task(self.asker.run(), name="asker")
+
+    async def stop(self) -> None:
+        """Takes no more requests; those under way end first."""
+        await self._api.stop()
+
+    async def _refreshed(self) -> None:
+        await self._interest.update(self._carried())
+
+    def _carried(self) -> Iterable[dict[str, str]]:
+        return [dict(row.tags) for row in self.registry.snapshot.rows.values()]

@@ -1,0 +1,58 @@
+"""The log as people read it: CloudEvents in row order, with a long poll to follow it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from bus.event import Event
+from bus.messages import LogRequest
+from services.tier.runtime import Runtime
+from store.api import Reader, Stored
+
+
+class Events:
+    """What `ote.local.log` says."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._log = runtime.log
+
+    async def read(self, request: LogRequest) -> dict[str, Any]:
+        """`{"events": [CloudEvents], "next": row}`; with `wait`, as soon as there is one."""
+        after = request.after or 0
+        if not request.wait:
+            return _answer(*await self._page(request, after))
+        try:
+            async with asyncio.timeout(request.wait):
+                return await self._wait(request, after)
+        except TimeoutError:
+            return _answer(*await self._page(request, after))
+
+    async def _wait(self, request: LogRequest, after: int) -> dict[str, Any]:
+        found, last = await self._page(request, after)
+        if found:
+            return _answer(found, last)
+        async for _ in self._log.follow(after=last):
+            found, last = await self._page(request, after)
+            if found:
+                break
+        return _answer(found, last)
+
+    async def _page(self, request: LogRequest, after: int) -> tuple[list[Stored[Event]], int]:
+        def query(reader: Reader[Event]) -> tuple[list[Stored[Event]], int]:
+            found = reader.events(
+                after=after,
+                limit=request.limit,
+                types=(request.type,) if request.type else (),
+                source=request.source,
+                subject=request.subject,
+                since=request.since,
+            )
+            # A page that is not full has seen everything: the next begins behind what was looked at.
+            return found, found[-1].row if len(found) == request.limit else max(after, reader.last_row())
+
+        return await self._log.read(query)
+
+
+def _answer(found: list[Stored[Event]], last: int) -> dict[str, Any]:
+    return {"events": [stored.event.cloudevent() for stored in found], "next": last}

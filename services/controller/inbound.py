@@ -1,0 +1,178 @@
+"""What comes in over the bus: mail from above, events from below.
+
+All of it is recorded lazily, off the critical path: a copy on the way justifies nothing before it is
+committed. Mail for this cluster goes through the receiver, and to the shims when its turn has come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from bus import subjects, wire
+from bus.client import Message
+from bus.errors import OteError
+from bus.event import Draft, Event
+from bus.paths import is_under
+from bus.types import FORKED, MAIL, STORED, SUBMITTED
+from services.controller.delivery import repair, target
+from services.controller.delivery.receiver import Receiver, Verdict
+from services.tier.mail import Mail
+from services.tier.runtime import Runtime
+from store.api import Recorded
+
+logger = structlog.get_logger()
+
+
+class Inbound:
+    """`on_gap` is called when mail is missing that repair should bring at once."""
+
+    def __init__(self, runtime: Runtime, on_gap: Callable[[], None]) -> None:
+        self._runtime = runtime
+        self._me = runtime.path
+        self._on_gap = on_gap
+        self._receiver = Receiver(self._me, {})
+        self._passed: list[str] = []
+        self._reloading = False
+        #: Until the parent has admitted this process, another may be the true owner of the path: mail
+        #: from above is left to repair.
+        self.admitted = False
+
+    async def start(self) -> None:
+        """Takes up where the log stands, then listens."""
+        runtime = self._runtime
+        runtime.observed.connect(self._on_own)
+        await self.load()
+        await runtime.bus.subscribe(subjects.events_below(self._me), self._on_events)
+
+    async def load(self) -> None:
+        """Sets the receiver to what is committed, and takes what is stored and was not received."""
+        cursors = await self._runtime.log.read(lambda reader: reader.cursors())
+        self._receiver = Receiver(self._me, cursors)
+        await self.take_stored()
+
+    async def take_stored(self) -> None:
+        """Offers mail that is in the log beyond the cursors: after a start, and after a repair."""
+        cursors = self._receiver.cursors()
+        for event in await self._runtime.log.read(lambda reader: repair.stored_mail(reader, self._me, cursors)):
+            self._receive(event)
+
+    def _on_own(self, events: list[Event]) -> None:
+        for event in events:
+            if event.source == self._me and event.type in MAIL:
+                self._receive(event)
+
+    def on_mail(self, message: Message) -> None:
+        """Mail from above, for this cluster or for those below."""
+        if not self.admitted:
+            return
+        mail = [e for e in decode(message) if e.source != self._me and self._is_mail(e, message.subject)]
+        if mail:
+            self.record(mail)
+            for event in mail:
+                self._receive(event)
+
+    def _is_mail(self, event: Event, subject: str) -> bool:
+        """Mail comes from above its addressees; what is for others is not ours to keep."""
+        if event.type not in MAIL or not all(is_under(to.path, event.source) for to in event.to):
+            logger.warning("not mail", subject=subject, id=event.id, source=event.source, type=event.type)
+            return False
+        return any(is_under(to.path, self._me) for to in event.to)
+
+    def _on_events(self, message: Message) -> None:
+        path = subjects.path_of_event(message.subject)
+        events = []
+        for event in decode(message):
+            if event.source == path:
+                events.append(event)
+            else:
+                logger.warning("event of another source", subject=message.subject, source=event.source)
+        if events:
+            self._runtime.observed.emit(events)
+            self.record(events)
+
+    def record(self, events: list[Event]) -> None:
+        """Stores copies when it suits; says which commands passed when they are committed."""
+        future = self._runtime.log.write(lambda tx: tx.record(events), lazy=True)
+        future.add_done_callback(self._recorded)
+
+    def _recorded(self, done: asyncio.Future[Recorded[Event]]) -> None:
+        if done.cancelled():
+            return
+        if (error := done.exception()) is not None:
+            logger.error("copies were not stored; repair brings them again", error=str(error))
+            return
+        self.after_record(done.result())
+
+    def after_record(self, recorded: Recorded[Event]) -> None:
+        """Reports forks, and tells those above which commands are stored here on their way down."""
+        if recorded.forks:
+            self._report(recorded.forks)
+        passed = [e.data["command"] for e in recorded.new if e.type == SUBMITTED and self._passes(e)]
+        if not passed:
+            return
+        if not self._passed:
+            asyncio.get_running_loop().call_soon(self._say_stored)
+        self._passed.extend(passed)
+
+    def _passes(self, event: Event) -> bool:
+        return not is_under(event.source, self._me) and any(
+            to.path != self._me and is_under(to.path, self._me) for to in event.to
+        )
+
+    def _say_stored(self) -> None:
+        commands, self._passed = list(dict.fromkeys(self._passed)), []
+        draft = Draft(type=STORED, subject=subjects.event(STORED, self._me), data={"commands": commands})
+        self._runtime.write_later(lambda tx: tx.append(draft), what="stored")
+
+    def _report(self, forks: Iterable[Event]) -> None:
+        for event in forks:
+            logger.error("fork: another event has this place", id=event.id, source=event.source, seq=event.seq)
+            place = {"id": event.id, "source": event.source, "epoch": event.epoch, "seq": event.seq}
+            draft = Draft(type=FORKED, subject=subjects.event(FORKED, self._me), data=place)
+            self._runtime.write_later(lambda tx, draft=draft: tx.append(draft), what="fork")
+
+    def _receive(self, event: Event) -> None:
+        verdict, due = self._receiver.offer(event)
+        for mail in due:
+            self._take(mail)
+        if verdict is Verdict.GAP:
+            self._on_gap()
+        elif verdict is Verdict.OLD_LIFE:
+            logger.warning("mail of an earlier life of its origin", id=event.id, source=event.source)
+
+    def _take(self, mail: Mail) -> None:
+        future = self._runtime.log.write(lambda tx: target.accept(tx, mail), lazy=True)
+        future.add_done_callback(self._taken)
+        self._runtime.mail.emit(mail)
+
+    def _taken(self, done: asyncio.Future[None]) -> None:
+        """When the log refused, what is in memory is ahead of it: begin again from what is committed."""
+        if done.cancelled() or done.exception() is None or self._reloading:
+            return
+        logger.error("mail was not received; it will be again", error=str(done.exception()))
+        self._reloading = True
+        self._runtime.spawn(self._reload(), "reload mail")
+
+    async def _reload(self) -> None:
+        try:
+            await asyncio.sleep(1.0)
+            await self._runtime.log.flush()
+        except OteError as error:
+            logger.warning("the log is still not writable", error=str(error))
+        finally:
+            self._reloading = False
+        await self.load()
+
+
+def decode(message: Message) -> list[Event]:
+    """The events of a frame; what is none is logged and left out."""
+    events = []
+    try:
+        for body in wire.unpack(message.data):
+            events.append(Event.decode(body))
+    except OteError as error:
+        logger.warning("not a frame of events", subject=message.subject, error=str(error))
+    return events

@@ -1,0 +1,191 @@
+"""Membership: a tier announces itself and sends heartbeats; its parent admits it, and records when it
+goes and comes. A second living cluster with the same path is refused, and both sides are told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from typing import Any
+
+import msgpack
+import structlog
+
+from bus import paths, subjects, tags
+from bus.client import Message
+from bus.errors import OteError
+from bus.event import Draft, format_time, now
+from bus.messages import Heartbeat
+from bus.sync import Hello
+from bus.types import ANNOUNCED, JOINED, OFFLINE, ONLINE, REFUSED_CLUSTER
+from services.controller.registry import Registry
+from services.tier.runtime import Runtime
+from store.api import Stream
+
+logger = structlog.get_logger()
+
+#: How long the living owner of a path has to answer when another asks for admission (seconds).
+CLAIM_WAIT = 0.3
+
+
+@dataclass(slots=True)
+class Child:
+    """A child that was admitted: when it was last heard (monotonic), and what it said."""
+
+    instance: str
+    heard: float
+    last: Heartbeat | None = None
+
+
+class Membership:
+    """This tier's place among its parent's children, and its own children."""
+
+    def __init__(self, runtime: Runtime, registry: Registry) -> None:
+        self._runtime = runtime
+        self._registry = registry
+        self._me = runtime.path
+        self._started = time.monotonic()
+        self.children: dict[str, Child] = {}
+
+    async def start(self) -> None:
+        """Announces this cluster and listens to its children."""
+        bus = self._runtime.bus
+        await bus.subscribe(subjects.heartbeats_of_children(self._me), self._on_heartbeat)
+        await bus.subscribe(subjects.ask(self._me), self._on_ask)
+        await self._runtime.log.write(lambda tx: tx.append(self._event(ANNOUNCED, self._announcement())))
+
+    async def run(self) -> None:
+        """Sends heartbeats, and watches those of the children."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._beat(), name="heartbeat")
+            group.create_task(self._watch(), name="watch children")
+
+    # -- this cluster ------------------------------------------------------------------------------
+
+    def _announcement(self) -> dict[str, Any]:
+        settings = self._runtime.settings
+        return {
+            "path": self._me,
+            "tags": tags.parse_tags(settings.tags),
+            "shims": [{"kind": kind, "default": kind == settings.shims[0]} for kind in settings.shims],
+            "version": version("ote-bus"),
+            "resources": resources(settings.state),
+            "instance": self._runtime.instance,
+            "depth": self._runtime.depth,
+        }
+
+    def _event(self, kind: str, data: dict[str, Any]) -> Draft:
+        return Draft(type=kind, subject=subjects.event(kind, self._me), data=data)
+
+    async def _beat(self) -> None:
+        if not self._runtime.depth:
+            return
+        while True:
+            own = Stream(self._me, self._runtime.log.epoch)
+            position = await self._runtime.log.read(lambda reader, own=own: reader.streams(self._me).get(own, 0))
+            beat = Heartbeat(
+                path=self._me,
+                instance=self._runtime.instance,
+                epoch=self._runtime.log.epoch,
+                seq=position,
+                time=now(),
+                load=os.getloadavg()[0],
+                resources=resources(self._runtime.settings.state),
+                version=version("ote-bus"),
+            )
+            self._runtime.bus.send(subjects.heartbeat(self._me), msgpack.packb(beat.model_dump()))
+            await asyncio.sleep(self._runtime.settings.heartbeat)
+
+    def _on_ask(self, message: Message) -> None:
+        """The parent asks who lives here."""
+        message.respond(msgpack.packb({"path": self._me, "instance": self._runtime.instance}))
+
+    # -- children ----------------------------------------------------------------------------------
+
+    async def admit(self, path: str, hello: Hello) -> str | None:
+        """Why the newcomer is refused, or None. Only the parent decides on its children."""
+        if paths.parent(path) != self._me:
+            return None
+        known = self.children.get(path)
+        if known is not None and known.instance != hello.instance and await self._lives(path, known.instance):
+            return await self._refuse(path, hello.instance, known.instance)
+        self.children[path] = Child(hello.instance, time.monotonic())
+        await self._say_there(path)
+        return None
+
+    async def _lives(self, path: str, instance: str) -> bool:
+        try:
+            answers = await self._runtime.bus.request_many(
+                subjects.ask(path), b"", timeout=CLAIM_WAIT * 2, stall=CLAIM_WAIT
+            )
+        except OteError:
+            return False
+        return any(msgpack.unpackb(answer.data).get("instance") == instance for answer in answers)
+
+    async def _refuse(self, path: str, instance: str, owner: str) -> str:
+        reason = f"another living cluster has the path {path} (instance {owner})"
+        logger.error("refused", path=path, instance=instance, reason=reason)
+        data = {"path": path, "instance": instance, "owner": owner, "reason": reason}
+        await self._runtime.log.write(lambda tx: tx.append(self._event(REFUSED_CLUSTER, data)))
+        return reason
+
+    async def _say_there(self, path: str) -> None:
+        """Records the first and every other coming."""
+        row = self._registry.snapshot.rows.get(path)
+        if row is not None and row.state == "online" and row.attached_to == self._me:
+            return
+        kind = JOINED if row is None or row.attached_to is None else ONLINE
+        data = {"path": path, "attached_to": self._me}
+        await self._runtime.log.write(lambda tx: tx.append(self._event(kind, data)))
+        await self._registry.refresh()
+
+    def _on_heartbeat(self, message: Message) -> None:
+        path = subjects.path_of_heartbeat(message.subject)
+        child = self.children.get(path)
+        beat = Heartbeat.model_validate(msgpack.unpackb(message.data))
+        if child is None or beat.instance != child.instance:
+            return
+        child.heard, child.last = time.monotonic(), beat
+        row = self._registry.snapshot.rows.get(path)
+        if row is not None and row.state == "offline":
+            self._runtime.spawn(self._say_there(path), f"online {path}")
+
+    async def _watch(self) -> None:
+        settings = self._runtime.settings
+        while True:
+            await asyncio.sleep(settings.heartbeat)
+            limit = time.monotonic() - settings.heartbeat * settings.missed_heartbeats
+            gone = [path for path in self._expected() if self._heard(path) < limit]
+            if gone:
+                await self._say_gone(gone)
+
+    def _expected(self) -> Sequence[str]:
+        """The children that this tier holds to be online."""
+        rows = self._registry.snapshot.rows.values()
+        return [row.path for row in rows if row.attached_to == self._me and row.state == "online"]
+
+    def _heard(self, path: str) -> float:
+        child = self.children.get(path)
+        return child.heard if child is not None else self._started
+
+    def _last_heard(self, path: str) -> str:
+        return format_time(datetime.now(UTC) - timedelta(seconds=time.monotonic() - self._heard(path)))
+
+    async def _say_gone(self, gone: Sequence[str]) -> None:
+        drafts = [self._event(OFFLINE, {"path": path, "since": self._last_heard(path)}) for path in gone]
+        for path in gone:
+            logger.warning("a child is offline", path=path)
+        await self._runtime.log.write(lambda tx: [tx.append(draft) for draft in drafts])
+        await self._registry.refresh()
+
+
+def resources(state: os.PathLike[str]) -> dict[str, int]:
+    """What is free on this machine: cores, bytes of memory and of the disk under the state directory."""
+    pages, size = os.sysconf("SC_AVPHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    return {"cpus": os.cpu_count() or 1, "memory": pages * size, "disk": shutil.disk_usage(state).free}

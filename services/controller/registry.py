@@ -1,0 +1,88 @@
+"""The registry: every cluster at or below this tier, from the log's projection, kept at hand.
+
+A cluster behind one that is offline is offline too, whatever was heard of it last: `reason` says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from bus import paths
+from bus.types import ANNOUNCED, JOINED, OFFLINE, ONLINE
+from services.controller.selector import Candidate, Index, common_tag, resolve
+from services.tier.runtime import Runtime
+from store.api import ClusterRow
+
+TYPES = (ANNOUNCED, JOINED, ONLINE, OFFLINE)
+#: A wave of joins is read once.
+DEBOUNCE = 0.02
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The clusters of one moment."""
+
+    rows: dict[str, ClusterRow]
+
+    @cached_property
+    def index(self) -> Index:
+        """What selectors look at."""
+        return Index([Candidate(row.path, row.tags) for row in self.rows.values() if row.announced])
+
+    def state(self, path: str) -> tuple[str, str | None, str | None]:
+        """(online | offline | unknown, since, reason) as seen from this tier."""
+        row = self.rows[path]
+        if row.state != "offline":
+            for above in paths.ancestors(path):
+                behind = self.rows.get(above)
+                if behind is not None and behind.state == "offline":
+                    return "offline", behind.since, f"behind {above}"
+        return row.state, row.since, None
+
+    def shim(self, path: str, kind: str | None) -> bool:
+        """Whether the cluster has this shim (any, if kind is None)."""
+        shims = self.rows[path].shims
+        return bool(shims) if kind is None else any(shim.get("kind") == kind for shim in shims)
+
+
+class Registry:
+    """Follows the log; `snapshot` is what was committed a moment ago."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self.snapshot = Snapshot({})
+
+    async def start(self) -> None:
+        """Reads the projection."""
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        """Reads it again."""
+        rows = await self._runtime.log.read(lambda reader: reader.clusters(self._runtime.path))
+        self.snapshot = Snapshot({row.path: row for row in rows})
+
+    async def run(self, refreshed: Callable[[], Awaitable[None]]) -> None:
+        """Follows what is said of clusters, and tells when the snapshot is new."""
+        after = await self._runtime.log.read(lambda reader: reader.last_row())
+        await self.refresh()
+        await refreshed()
+        async for _ in self._runtime.log.follow(after=after, types=TYPES):
+            await self.refresh()
+            await refreshed()
+            await asyncio.sleep(DEBOUNCE)
+
+    def resolve(self, selector: str) -> list[str]:
+        """The paths that the selector names; errors as `services.controller.selector.resolve`."""
+        return resolve(selector, self.snapshot.index, scope=self._runtime.path)
+
+    def common_tag(self, selected: Sequence[str]) -> str | None:
+        """The rarest tag that all of these carry."""
+        return common_tag(selected, self.snapshot.index)
+
+    def epoch(self, path: str) -> str:
+        """The life of that cluster's log, as far as it is known."""
+        row = self.snapshot.rows.get(path)
+        return row.epoch if row is not None else ""

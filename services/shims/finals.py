@@ -1,0 +1,68 @@
+"""What a target says of a command at its end: the type of the event and its data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgpack
+
+from bus import subjects, types
+from bus.event import Draft, Event
+from services.shims.base import Answer
+
+#: A result above this (bytes) does not travel; the final says how large it was.
+RESULT_LIMIT = 256 * 1024
+
+Final = tuple[str, Mapping[str, Any]]
+
+
+def draft(me: str, event: Event, kind: str, data: Mapping[str, Any]) -> Draft:
+    """The event about the command of this mail, on its way up."""
+    said = {"command": event.data["command"], **data}
+    return Draft(type=kind, subject=subjects.event(kind, me), data=said, cause=event.id)
+
+
+def of_answer(answer: Answer) -> Final:
+    """What the shim said."""
+    if not answer.ok:
+        error = answer.error.body() if answer.error is not None else {"code": "failed", "message": "no reason given"}
+        return types.FAILED, {"error": error}
+    if answer.result is None:
+        return types.SUCCEEDED, {}
+    try:
+        size = len(msgpack.packb(answer.result))
+    except (TypeError, ValueError, OverflowError) as error:
+        return types.SUCCEEDED, {"result": {"unreadable": str(error)}}
+    return types.SUCCEEDED, {"result": answer.result if size <= RESULT_LIMIT else {"truncated": True, "bytes": size}}
+
+
+def withdrawn(by: Event) -> Mapping[str, Any]:
+    """It was cancelled, or superseded by a later command."""
+    return {"by": by.id if by.type == types.CANCEL else by.data["command"]}
+
+
+def expired(event: Event) -> Mapping[str, Any]:
+    """It came too late."""
+    return {"error": {"code": "expired", "message": f"its time to live ended at {event.expiresat}"}}
+
+
+def no_shim(kind: str | None, known: Iterable[str]) -> Mapping[str, Any]:
+    """Nobody here can do it."""
+    have = ", ".join(known) or "none"
+    return {"error": {"code": "no-shim", "message": f"this cluster has no shim {kind!r}; it has: {have}"}}
+
+
+def in_doubt() -> Mapping[str, Any]:
+    """It had started, and nobody knows how it ended."""
+    message = "it had started and its end was not recorded; it is not repeated"
+    return {
+        "error": {"code": "in-doubt", "message": message, "hint": "ote resolve ID --target PATH --as done|failed|retry"}
+    }
+
+
+def resolved(verdict: str, by: Event) -> Final:
+    """A person has decided: "done" or "failed"."""
+    if verdict == "done":
+        return types.SUCCEEDED, {"by": by.id, "result": {"resolved": "done"}}
+    return types.FAILED, {"by": by.id, "error": {"code": "resolved", "message": "resolved as failed by a person"}}

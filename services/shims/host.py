@@ -1,0 +1,300 @@
+"""The host of the shims: takes received commands in order, executes, reports (DESIGN 6.3, 6.5).
+
+A transactional shim (the local one) commits its effect and its result in one transaction. What any
+other shim does can not be taken back: `received` is committed before it, and before what is not safe to
+repeat also `started`. After a restart the host goes on with what was received and has no final: what is
+safe is executed again, what had started is in doubt and waits for a person.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from bus import types
+from bus.errors import OteError, Unavailable
+from bus.event import Event, format_time, parse_time
+from services.shims import finals
+from services.shims.base import Answer, Request, Shim, ShimError, TransactionalShim, idempotent, objects_of
+from services.shims.work import Work, WorkQueue
+from services.tier.mail import Mail
+from services.tier.runtime import Runtime
+from store.api import Cursor, Mailbox, Reader, Tx
+
+logger = structlog.get_logger()
+
+#: A command without a time to live may run this long before the host stops waiting for its shim (seconds).
+PATIENCE = 600.0
+#: A shim that nobody runs is tried again after this long, later more rarely (seconds).
+RETRY_FIRST, RETRY_LAST = 0.2, 5.0
+#: When the log refuses a result, it is offered again after this long (seconds).
+REWRITE = 1.0
+
+AnyShim = Shim | TransactionalShim
+
+
+@dataclass(slots=True)
+class Job:
+    """One command at work. `resumed`: it may have begun in an earlier life of this process, and can not be
+    withdrawn any more. `idle` while it only waits for somebody to run its shim."""
+
+    event: Event
+    shim: AnyShim
+    #: the number that the log must have received before it takes the result; None: it has
+    cursor: Cursor | None = None
+    resumed: bool = False
+    idle: bool = False
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def command(self) -> str:
+        """The command's id."""
+        return str(self.event.data["command"])
+
+    @property
+    def attempt(self) -> int:
+        """1, or 2 if it may have been tried before."""
+        return 2 if self.resumed else 1
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether doing it twice has the effect of once."""
+        return idempotent(self.shim, self.event.data["do"]["verb"])
+
+
+class Host:
+    """Executes what was received here, with the shims of this cluster; the first one is the default."""
+
+    name = "shims"
+
+    def __init__(self, runtime: Runtime, shims: Sequence[AnyShim]) -> None:
+        self._runtime = runtime
+        self._me = runtime.path
+        self._shims: Mapping[str, AnyShim] = {shim.kind: shim for shim in shims}
+        self._default = shims[0].kind if shims else None
+        self._queue: WorkQueue[Job] = WorkQueue()
+        self._stopped = False
+
+    async def start(self) -> None:
+        """Goes on with what was received and has no final; then listens."""
+        for row, event in await self._runtime.log.read(lambda reader: reader.unfinished(self._me)):
+            if row.state == "started":
+                self._say(event, types.IN_DOUBT, finals.in_doubt())
+            else:
+                self._add(event)
+        self._runtime.mail.connect(self._on_mail)
+
+    async def run(self) -> None:
+        """Nothing runs by itself: work comes as mail."""
+        await asyncio.Event().wait()
+
+    async def stop(self) -> None:
+        """What runs is left as a crash would leave it: the next start goes on with it."""
+        self._stopped = True
+
+    # -- mail --------------------------------------------------------------------------------------
+
+    def _on_mail(self, mail: Mail) -> None:
+        event = mail.event
+        if mail.cover is not None or event is None:
+            return
+        if event.type == types.CANCEL:
+            self._withdraw(str(event.data["command"]), event, types.CANCELLED)
+        elif event.type == types.RESOLVE:
+            self._runtime.spawn(self._resolve(event), "resolve")
+        elif event.type == types.SUBMITTED:
+            for cover in event.supersedes:
+                if cover.path == self._me:
+                    self._withdraw(cover.command, event, types.SUPERSEDED)
+            self._add(event, mail.cursor)
+
+    def _withdraw(self, command: str, by: Event, kind: str) -> None:
+        """Gives up what has not begun; what has begun says itself what became of it."""
+        work = self._queue.find(command)
+        if work is None or work.what.resumed:
+            return
+        if self._queue.drop(command):
+            self._say(work.what.event, kind, finals.withdrawn(by))
+        elif work.what.idle and work.what.task is not None:
+            work.what.task.cancel()
+            self._finish(work, kind, finals.withdrawn(by))
+
+    def _add(self, event: Event, cursor: Cursor | None = None) -> None:
+        """Work that comes with a cursor is new; without, it was received before and may have begun."""
+        do = event.data["do"]
+        kind = do.get("shim") or self._default
+        shim = self._shims.get(kind) if kind is not None else None
+        if shim is None:
+            self._say(event, types.REFUSED, finals.no_shim(kind, self._shims))
+            return
+        command = str(event.data["command"])
+        if command in self._queue:
+            return
+        job = Job(event, shim, cursor, resumed=cursor is None)
+        keys = _keys(shim, event)
+        self._begin(self._queue.add(Work(command, job, keys, ordered=_transactional(shim))))
+
+    # -- work --------------------------------------------------------------------------------------
+
+    def _begin(self, due: Sequence[Work[Job]]) -> None:
+        for work in due:
+            if self._expired(work.what.event):
+                self._finish(work, types.EXPIRED, finals.expired(work.what.event))
+            elif _transactional(work.what.shim):
+                self._commit(work)
+            else:
+                work.what.task = self._runtime.spawn(self._execute(work), f"execute {work.id}")
+
+    def _expired(self, event: Event) -> bool:
+        if event.expiresat is None:
+            return False
+        return self._runtime.clock.now_at(event.source) >= parse_time(event.expiresat)
+
+    def _commit(self, work: Work[Job]) -> None:
+        """Effect and result in one transaction: it happens once, or not at all."""
+        job = work.what
+        shim = job.shim
+        request = self._request(job)
+
+        def op(tx: Tx[Event]) -> None:
+            _must_be_received(tx, job)
+            answer, drafts = shim.execute_in(tx, request)  # type: ignore[union-attr]
+            for draft in drafts:
+                tx.append(draft)
+            kind, data = finals.of_answer(answer)
+            tx.append(finals.draft(self._me, job.event, kind, data))
+
+        self._record(op, lambda: self._done(work))
+
+    async def _execute(self, work: Work[Job]) -> None:
+        job = work.what
+        if job.repeatable:
+            await self._runtime.log.flush()
+        else:
+            await self._runtime.log.write(lambda tx: tx.append(finals.draft(self._me, job.event, types.STARTED, {})))
+        answer = await self._ask_shim(job)
+        kind, data = (types.IN_DOUBT, finals.in_doubt()) if answer is None else finals.of_answer(answer)
+        self._finish(work, kind, data)
+
+    async def _ask_shim(self, job: Job) -> Answer | None:
+        """The shim's answer; None if nobody can know whether it has been done."""
+        request = self._request(job)
+        pause = RETRY_FIRST
+        while True:
+            try:
+                return await job.shim.execute(request)  # type: ignore[union-attr]
+            except Unavailable as error:
+                unrun = bool(getattr(error, "no_responders", False))
+                if not unrun and not job.repeatable:
+                    return None
+                if self._expired(job.event):
+                    return Answer(False, error=ShimError("unavailable", error.message))
+                job.idle = unrun and not job.resumed
+                await asyncio.sleep(pause)
+                job.idle = False
+                pause = min(pause * 2, RETRY_LAST)
+                request = self._request(job)
+            except Exception as error:
+                logger.exception("shim failed", kind=job.shim.kind, command=job.command)
+                return Answer.failed("shim-error", f"the shim {job.shim.kind} failed: {error}")
+
+    def _request(self, job: Job) -> Request:
+        do = job.event.data["do"]
+        now = self._runtime.clock.now_at(self._me)
+        deadline = format_time(now + timedelta(seconds=PATIENCE))
+        if job.event.expiresat is not None:
+            # The shim reads this cluster's clock.
+            left = parse_time(job.event.expiresat) - self._runtime.clock.now_at(job.event.source)
+            deadline = min(deadline, format_time(now + left))
+        return Request(job.command, job.attempt, do["verb"], do.get("args") or {}, deadline)
+
+    # -- results -----------------------------------------------------------------------------------
+
+    def _finish(self, work: Work[Job], kind: str, data: Mapping[str, object]) -> None:
+        draft = finals.draft(self._me, work.what.event, kind, data)
+
+        def op(tx: Tx[Event]) -> None:
+            _must_be_received(tx, work.what)
+            tx.append(draft)
+
+        self._record(op, lambda: self._done(work))
+
+    def _done(self, work: Work[Job]) -> None:
+        self._begin(self._queue.done(work.id))
+
+    def _say(self, event: Event, kind: str, data: Mapping[str, object]) -> None:
+        draft = finals.draft(self._me, event, kind, data)
+        self._record(lambda tx: tx.append(draft), lambda: None)
+
+    def _record(self, op: Callable[[Tx[Event]], object], then: Callable[[], None]) -> None:
+        """Writes until the log takes it: a full disk delays a result, and loses none."""
+
+        def written(done: asyncio.Future[object]) -> None:
+            if self._stopped or done.cancelled():
+                return
+            if (error := done.exception()) is None:
+                then()
+                return
+            logger.error("a result was not recorded; trying again", error=str(error))
+            asyncio.get_running_loop().call_later(REWRITE, self._record, op, then)
+
+        if not self._stopped:
+            self._runtime.log.write(op).add_done_callback(written)
+
+    # -- in doubt ----------------------------------------------------------------------------------
+
+    async def _resolve(self, event: Event) -> None:
+        """A person has decided what became of a command in doubt."""
+        command, verdict = str(event.data["command"]), str(event.data["as"])
+        await self._runtime.log.flush()
+        original = await self._runtime.log.read(lambda reader: _in_doubt(reader, command, self._me))
+        if original is None:
+            logger.warning("not in doubt", command=command, verdict=verdict)
+        elif verdict == "retry":
+            self._add(original)
+        else:
+            kind, data = finals.resolved(verdict, event)
+            self._say(original, kind, data)
+
+
+class NotReceived(OteError):
+    """The log refused the `received` that comes before this result; both are offered again."""
+
+    code = "not-received"
+
+
+def _must_be_received(tx: Tx[Event], job: Job) -> None:
+    if job.cursor is None:
+        return
+    there = tx.cursors().get(job.event.source)
+    if there is None or there < job.cursor:
+        raise NotReceived(f"command {job.command} is not received yet")
+
+
+def _transactional(shim: AnyShim) -> bool:
+    return hasattr(shim, "execute_in")
+
+
+def _keys(shim: AnyShim, event: Event) -> frozenset[object] | None:
+    """What must not overlap: the objects of this shim, and the lane. A lane alone says enough."""
+    do = event.data["do"]
+    objects = objects_of(shim, do["verb"], do.get("args") or {})
+    lane = event.data.get("lane")
+    if objects is None:
+        return None if lane is None else frozenset({("lane", lane)})
+    keys: set[object] = {(shim.kind, key) for key in objects}
+    return frozenset(keys if lane is None else keys | {("lane", lane)})
+
+
+def _in_doubt(reader: Reader[Event], command: str, me: str) -> Event | None:
+    """The mail of a command that is in doubt here."""
+    row = reader.target(command, me)
+    if row is None or row.state != "in-doubt":
+        return None
+    box = Mailbox(row.origin, row.epoch, me)
+    mail = reader.mail(box, after=row.number - 1, limit=1)
+    return mail[0].event if mail else None

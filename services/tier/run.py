@@ -1,0 +1,138 @@
+"""The composition root of a tier: opens log, server and bus in order, runs the services, closes in reverse.
+
+The services are given as factories, so that this module knows none of them: `ote tier` runs them all in
+one process, and each can run alone beside a tier that is up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from bus.client import Bus
+from bus.errors import Refused
+from bus.event import Event
+from leafnodes.server import NatsServer
+from services.tier.runtime import Runtime, Service
+from services.tier.settings import TierSettings
+from store.sql import open_log
+
+logger = structlog.get_logger()
+
+Factory = Callable[[Runtime], Service]
+#: Told when the tier is ready, with what `tier.json` holds.
+Ready = Callable[[dict[str, Any]], None]
+
+
+async def run_tier(settings: TierSettings, factories: Sequence[Factory], on_ready: Ready = lambda _: None) -> None:
+    """Runs a tier until SIGINT or SIGTERM, or until a service fails.
+
+    Raises:
+        OteError: it can not start (a port, a directory, a damaged log): the message says what to do.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    async with tier(settings, factories) as info:
+        on_ready(info)
+        await stopping.wait()
+
+
+@asynccontextmanager
+async def tier(settings: TierSettings, factories: Sequence[Factory]) -> AsyncIterator[dict[str, Any]]:
+    """A tier that is up; yields `{"path", "pid", "nats", "leaf", "server_pid", "log", "instance"}`, which
+    is also kept in `tier.json` while it runs."""
+    settings.state.mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_sole_user(settings.state))
+        log = await stack.enter_async_context(
+            open_log(
+                settings.state / "log.db",
+                source=settings.path,
+                decode=Event.decode,
+                synchronous=settings.synchronous,
+            )
+        )
+        server = await stack.enter_async_context(_server(settings))
+        bus = await stack.enter_async_context(_bus(settings, server))
+        runtime = Runtime(settings, log, bus)
+        stack.push_async_callback(runtime.close)
+        services = [factory(runtime) for factory in factories]
+        for service in services:
+            await service.start()
+            stack.push_async_callback(service.stop)
+        info = _info(runtime, server)
+        with _announced(settings.state / "tier.json", info):
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(service.run(), name=service.name) for service in services]
+                tasks.append(group.create_task(server.watch(), name="watch server"))
+                logger.info("tier is ready", **info)
+                try:
+                    yield info
+                finally:
+                    for task in tasks:
+                        task.cancel()
+
+
+def _server(settings: TierSettings) -> NatsServer:
+    return NatsServer(
+        state_dir=settings.state,
+        path=settings.path,
+        parent=settings.parent,
+        host=settings.host,
+        port=settings.port,
+        leaf_port=settings.leaf_port,
+        binary=settings.nats_binary,
+        external_url=settings.nats_url,
+    )
+
+
+def _bus(settings: TierSettings, server: NatsServer) -> Any:
+    return Bus.connect(server.client_url, name=f"ote {settings.path}")
+
+
+def _info(runtime: Runtime, server: NatsServer) -> dict[str, Any]:
+    return {
+        "path": runtime.path,
+        "pid": os.getpid(),
+        "instance": runtime.instance,
+        "nats": server.client_url,
+        "leaf": server.leaf_url,
+        "server_pid": server.pid,
+        "log": str(runtime.settings.state / "log.db"),
+    }
+
+
+@contextmanager
+def _sole_user(state: Path) -> Iterator[None]:
+    """Two tiers on one state directory would be one cluster twice."""
+    with (state / "tier.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Refused(
+                f"another tier runs on {state}", field="state", hint="stop it, or choose another directory"
+            ) from None
+        yield
+
+
+@contextmanager
+def _announced(file: Path, info: dict[str, Any]) -> Iterator[None]:
+    """Says in a file how to reach the tier, while it is up; whole or not at all."""
+    draft = file.with_suffix(".tmp")
+    draft.write_text(json.dumps(info, indent=2) + "\n")
+    draft.replace(file)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
