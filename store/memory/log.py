@@ -167,10 +167,16 @@ class MemoryLog(Generic[E]):
         with self._state.committed():
             return query(MemoryReader(self._state, self._epoch))
 
-    async def write(self, op: Callable[[Tx[E]], T], *, lazy: bool = False) -> T:
-        result = self.apply(op)
+    def write(self, op: Callable[[Tx[E]], T], *, lazy: bool = False) -> asyncio.Future[T]:
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        try:
+            result = self.apply(op)
+        except Exception as error:
+            done.set_exception(error)
+            return done
         self.commit()
-        return result
+        done.set_result(result)
+        return done
 
     async def read(self, query: Callable[[Reader[E]], T]) -> T:
         return self.query(query)

@@ -7,7 +7,7 @@ and to look past them at what is committed, the remembered values are swapped in
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -112,6 +112,9 @@ class MemoryRows(Generic[R]):
     def get(self, *key: str) -> R | None:
         record = self.records.get(key)
         return None if record is None else copy.copy(record)
+
+    def load(self, keys: Iterable[tuple[str, ...]]) -> None:
+        """All is in memory already."""
 
     def put(self, record: R) -> None:
         self._state.set(self.records, tuple(getattr(record, name) for name in self._key), record)

@@ -14,7 +14,7 @@ from typing import Any
 import msgpack
 
 from store.api import Entry
-from store.projections.base import Filed, Index, Table, Tables, mapping, optional_text, text
+from store.projections.base import Filed, Table, Tables, mapping, optional_text, text
 
 ANNOUNCED = "ote.cluster.announced.v1"
 JOINED = "ote.cluster.joined.v1"
@@ -45,7 +45,7 @@ class Cluster:
     judged_seq: int = 0
 
 
-CLUSTERS = Table("clusters", Cluster, ("path",), (Index("clusters_by_state", ("state",)),))
+CLUSTERS = Table("clusters", Cluster, ("path",))
 
 
 class Clusters:

@@ -1,0 +1,225 @@
+"""`SqlLog`: a tier's event log in one SQLite file."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, Self
+
+from store.api import E, Reader, Stored, T, Tx
+from store.errors import LogDamaged, StoreError
+from store.sql import queries, sqlite
+from store.sql.open import open_ledger
+from store.sql.projector import Progress
+from store.sql.reader import Session, SqlReader
+from store.sql.statements import Texts
+from store.sql.tail import Tail
+from store.sql.tx import SqlTx
+from store.sql.writer import Group, Job, Writer
+
+READERS = 4
+POLL_SECONDS = 0.05
+FOLLOW_BATCH = 500
+
+RebuildProgress = Callable[[str, int, int], None]
+"""Called with (projection, rows done, rows in all)."""
+
+
+class SqlLog(Generic[E]):
+    """`store.api.Log`; use it in an `async with`. Other processes may use the same file at once."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        source: str,
+        decode: Callable[[bytes], E],
+        synchronous: str = "FULL",
+        lazy_delay: float = 0.02,
+    ) -> None:
+        self._path = path
+        self._source = source
+        self._decode = decode
+        self._lazy_delay = lazy_delay
+        self._epoch = ""
+        self._engine = sqlite.create_engine(path, synchronous)
+        self._texts = Texts(self._engine.dialect)
+        self._tail: Tail[E] = Tail()
+        self._listeners: list[Callable[[list[E]], None]] = []
+        self._sessions = threading.local()
+        self._opened: list[Session] = []
+        self._closed = True
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    @property
+    def source(self) -> str:
+        return self._source
+
+    @property
+    def epoch(self) -> str:
+        return self._epoch
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._ledger = await asyncio.to_thread(open_ledger, self._engine, self._texts, self._source, self._decode)
+        self._epoch = self._ledger.epoch
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="log-reader")
+        self._watch = Session(self._engine, self._texts)
+        self._poller = asyncio.create_task(self._poll(), name="log-poll")
+        self._writer = Writer(self._ledger, self._decode, self._deliver, self._lazy_delay)
+        self._writer.start()
+        self._closed = False
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._closed = True
+        self._tail.wake()
+        await asyncio.to_thread(self._writer.stop)
+        self._poller.cancel()
+        await asyncio.gather(self._poller, return_exceptions=True)
+        await asyncio.to_thread(self._readers.shutdown)
+        for session in (self._ledger.session, self._watch, *self._opened):
+            session.close()
+        self._engine.dispose()
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def write(self, op: Callable[[Tx[E]], T], *, lazy: bool = False) -> asyncio.Future[T]:
+        return self._submit(op, lazy)
+
+    def _submit(self, op: Callable[[SqlTx[E]], Any], lazy: bool = False) -> asyncio.Future[Any]:
+        self._check_open()
+        done: asyncio.Future[Any] = self._loop.create_future()
+        self._writer.put(Job(op, done, lazy))
+        return done
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"the log {self._path} is closed")
+
+    def _deliver(self, group: Group[E]) -> None:
+        """From the writer's thread: one call into the loop for a whole group."""
+        try:
+            self._loop.call_soon_threadsafe(self._delivered, group)
+        except RuntimeError:
+            # The loop is closed: nobody waits any more, and what was committed stays.
+            return
+
+    def _delivered(self, group: Group[E]) -> None:
+        self._epoch = group.epoch
+        if group.filed:
+            self._tail.push(group.filed)
+        for job in group.jobs:
+            if job.waiter.done():
+                continue
+            if job.error is not None:
+                job.waiter.set_exception(job.error)
+            else:
+                job.waiter.set_result(job.result)
+        if group.appended:
+            for listener in self._listeners:
+                self._loop.call_soon(listener, group.appended)
+
+    def on_commit(self, listener: Callable[[list[E]], None]) -> None:
+        self._listeners.append(listener)
+
+    async def flush(self) -> None:
+        await self._submit(_nothing)
+
+    async def begin_life(self, above: str = "") -> str:
+        """Begins a life of this log that sorts after `above` and all before; returns its epoch."""
+        epoch: str = await self._submit(lambda tx: tx.begin_life(above))
+        return epoch
+
+    async def rebuild(self, name: str | None = None, progress: RebuildProgress | None = None) -> None:
+        """Drops the records of one projection, or of all, and folds the whole log again, in one
+        transaction: readers see the old records until the new ones are there. `progress` is called
+        on the loop with (projection, rows done, rows in all). KeyError if there is no such projection."""
+        known = [projection.name for projection in self._ledger.projector.projections]
+        if name is not None and name not in known:
+            raise KeyError(f"no projection {name!r}; there are {', '.join(known)}")
+        for each in known if name is None else [name]:
+            await self._submit(partial(SqlTx.rebuild, name=each, progress=self._reporter(each, progress)))
+
+    def _reporter(self, name: str, progress: RebuildProgress | None) -> Progress | None:
+        if progress is None:
+            return None
+
+        def report(done: int, of: int) -> None:
+            self._loop.call_soon_threadsafe(progress, name, done, of)
+
+        return report
+
+    # -- reading --------------------------------------------------------------------------------
+
+    async def read(self, query: Callable[[Reader[E]], T]) -> T:
+        self._check_open()
+        return await self._loop.run_in_executor(self._readers, self._query, query)
+
+    def _query(self, query: Callable[[Reader[E]], T]) -> T:
+        session = getattr(self._sessions, "session", None)
+        if session is None:
+            session = self._sessions.session = Session(self._engine, self._texts)
+            self._opened.append(session)
+        try:
+            session.cursor.execute("BEGIN")
+            try:
+                return query(SqlReader(session, self._source, self._epoch, self._decode))
+            finally:
+                session.cursor.execute("COMMIT")
+        except sqlite.ERRORS as error:
+            kind = LogDamaged if sqlite.is_damage(error) else StoreError
+            raise kind(f"the log was not read: {error}") from error
+
+    async def follow(self, *, after: int = 0, types: Sequence[str] = ()) -> AsyncIterator[list[Stored[E]]]:
+        news = self._tail.join()
+        try:
+            while not self._closed:
+                news.clear()
+                latest = self._tail.after(after)
+                if latest is None:
+                    batch, after = await self.read(partial(_page, after=after, types=types))
+                else:
+                    batch = [stored for stored in latest if not types or stored.event.type in types]
+                    after = latest[-1].row if latest else after
+                if batch:
+                    yield batch
+                else:
+                    await news.wait()
+        finally:
+            self._tail.leave(news)
+
+    async def _poll(self) -> None:
+        """Sees what other processes commit. It runs on the loop: the question takes microseconds and
+        no disk, far less than a hop to another thread."""
+        version = sqlite.data_version(self._watch.cursor)
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            if not self._tail.is_followed:
+                continue
+            with suppress(*sqlite.ERRORS):
+                latest = sqlite.data_version(self._watch.cursor)
+                if latest == version:
+                    continue
+                version = latest
+                if (self._watch.one(queries.LAST_ROW)[0] or 0) > self._tail.last_row:
+                    self._tail.forget()
+
+
+def _nothing(tx: object) -> None:
+    """An op that is done when all before it are."""
+
+
+def _page(log: Reader[E], after: int, types: Sequence[str]) -> tuple[list[Stored[E]], int]:
+    """The next events, and the row from which to go on."""
+    batch = log.events(after=after, types=types, limit=FOLLOW_BATCH)
+    return batch, batch[-1].row if len(batch) == FOLLOW_BATCH else log.last_row()

@@ -1,0 +1,99 @@
+"""Runs the projections over the events of a log.
+
+A projection's records and its position move together, in the transaction that wrote the events, or
+in a later one of whoever writes next: it always works on from its own position, so that events which
+another program wrote are not skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeVar
+
+import sqlalchemy as sa
+
+from store.api import Entry
+from store.projections.base import Filed, Projection, Table
+from store.sql import queries
+from store.sql.reader import Session
+from store.sql.records import PROJECTIONS, ProjectionPosition
+from store.sql.rows import SqlRows
+from store.sql.schema import RECORD_TABLES
+
+R = TypeVar("R")
+
+BATCH = 500
+
+Progress = Callable[[int, int], None]
+"""Called with (rows done, rows in all)."""
+
+
+class Desk(Protocol):
+    """What the projector needs of the ledger."""
+
+    session: Session
+    last_row: int
+
+    def rows(self, table: Table[R]) -> SqlRows[R]: ...
+    def flush(self) -> None: ...
+
+
+class Projector:
+    """All projections of one log."""
+
+    def __init__(self, projections: Sequence[Projection], decode: Callable[[bytes], Entry]) -> None:
+        self.projections = projections
+        self._decode = decode
+
+    def fold(self, desk: Desk, fresh: Sequence[Filed]) -> None:
+        """Folds the events that were just filed; they are the last ones, without a gap."""
+        base = fresh[0].row - 1
+        positions = desk.rows(PROJECTIONS)
+        for projection in self.projections:
+            position = positions.get(projection.name) or ProjectionPosition(projection.name, projection.version, 0)
+            if position.row < base:
+                self._catch_up(desk, projection, position, base)
+            wanted = [filed for filed in fresh if filed.event.type in projection.types]
+            if wanted:
+                projection.apply(desk, wanted)
+            position.row = fresh[-1].row
+            positions.put(position)
+
+    def _catch_up(
+        self,
+        desk: Desk,
+        projection: Projection,
+        position: ProjectionPosition,
+        last: int,
+        progress: Progress | None = None,
+    ) -> None:
+        start = position.row
+        for batch in self._batches(desk.session, position.row, last):
+            projection.apply(desk, [filed for filed in batch if filed.event.type in projection.types])
+            position.row = batch[-1].row
+            if progress:
+                desk.flush()
+                progress(position.row - start, last - start)
+        position.row = last
+
+    def _batches(self, session: Session, after: int, last: int) -> Iterator[list[Filed]]:
+        while rows := session.all(queries.FILED, after, last, BATCH):
+            yield [Filed(row, self._decode(body), stored_at) for row, body, stored_at in rows]
+            after = rows[-1][0]
+
+    def outdated(self, desk: Desk) -> list[Projection]:
+        """The projections whose records were made by another version of their fold."""
+        positions = desk.rows(PROJECTIONS)
+        made = ((projection, positions.get(projection.name)) for projection in self.projections)
+        return [projection for projection, position in made if position and position.version != projection.version]
+
+    def rebuild(self, desk: Desk, projection: Projection, progress: Progress | None = None) -> None:
+        """Drops a projection's records and folds the whole log again, in the running transaction."""
+        desk.flush()
+        for table in projection.tables:
+            desk.session.connection.execute(sa.delete(RECORD_TABLES[table.name]))
+            desk.rows(table).drop()
+        position = ProjectionPosition(projection.name, projection.version, 0)
+        self._catch_up(desk, projection, position, desk.last_row, progress)
+        desk.rows(PROJECTIONS).put(position)
+        desk.flush()

@@ -1,0 +1,76 @@
+"""The reads of events, positions and mailboxes."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam
+
+from store.sql.schema import EVENTS, RECORD_TABLES
+from store.sql.statements import Query, limited
+
+_e = EVENTS.c
+_cover = EVENTS.alias("cover")
+_fills = RECORD_TABLES["fills"]
+_b, _f, _s = RECORD_TABLES["boxes"].c, _fills.c, RECORD_TABLES["streams"].c
+_cursors, _places = RECORD_TABLES["cursors"].c, RECORD_TABLES["places"].c
+_n = RECORD_TABLES["neighbours"].c
+
+
+SPAN = ("scope", "low", "high")
+"""The names of what `span` gives."""
+
+
+def span(scope: str) -> tuple[str, str, str]:
+    """The parameters of `under`: what lies below a path is one range of text ("/" follows ".")."""
+    return scope, scope + ".", scope + "/"
+
+
+def under(column: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    """Whether a path is the scope or lies below it."""
+    return sa.or_(column == bindparam("scope"), sa.and_(column >= bindparam("low"), column < bindparam("high")))
+
+
+LAST_ROW = Query(sa.select(sa.func.max(_e.row)))
+LAST_LIFE = Query(sa.select(sa.func.max(RECORD_TABLES["lives"].c.epoch)))
+LAST_BOX = Query(sa.select(sa.func.max(_b.id)))
+EVENT_COUNT = Query(sa.select(sa.func.count()).select_from(EVENTS))
+EVENT = Query(sa.select(_e.body).where(_e.id == bindparam("id")), "id")
+AT_ROW = Query(sa.select(_e.body).where(_e.row == bindparam("row")), "row")
+FILED = Query(
+    limited(
+        sa.select(_e.row, _e.body, _e.stored_at)
+        .where(_e.row > bindparam("after"), _e.row <= bindparam("last"))
+        .order_by(_e.row)
+    ),
+    *("after", "last", "limit"),
+)
+
+_stream = (_e.source == bindparam("source"), _e.epoch == bindparam("epoch"))
+_above = (*_stream, _e.seq > bindparam("after"))
+SEQS_ABOVE = Query(limited(sa.select(_e.seq).where(*_above).order_by(_e.seq)), *("source", "epoch", "after", "limit"))
+STREAM = Query(
+    limited(sa.select(_e.seq, _e.body).where(*_above).order_by(_e.seq)), *("source", "epoch", "after", "limit")
+)
+STREAMS = Query(sa.select(_s.source, _s.epoch, _s.held).where(under(_s.source)), *SPAN)
+
+_box = sa.select(_b.id).where(
+    _b.origin == bindparam("origin"), _b.epoch == bindparam("epoch"), _b.target == bindparam("target")
+)
+MAIL = Query(
+    limited(
+        sa.select(_f.number, EVENTS.c.body, _cover.c.body)
+        .select_from(_fills.outerjoin(EVENTS, _e.row == _f.event).outerjoin(_cover, _cover.c.row == _f.cover))
+        .where(_f.box == _box.scalar_subquery(), _f.number > bindparam("after"))
+        .order_by(_f.number)
+    ),
+    *("origin", "epoch", "target", "after", "limit"),
+)
+NUMBERS_ABOVE = Query(
+    limited(sa.select(_f.number).where(_f.box == bindparam("box"), _f.number > bindparam("after")).order_by(_f.number)),
+    *("box", "after", "limit"),
+)
+MAILBOXES = Query(sa.select(_b.origin, _b.epoch, _b.target, _b.held).where(under(_b.target)), *SPAN)
+
+CURSORS = Query(sa.select(_cursors.origin, _cursors.epoch, _cursors.number))
+CONFIRMED = Query(sa.select(_n.source, _n.epoch, _n.seq).where(_n.neighbour == bindparam("neighbour")), "neighbour")
+PLACE = Query(sa.select(_places.row).where(_places.consumer == bindparam("consumer")), "consumer")

@@ -1,0 +1,241 @@
+"""Reads of a log in an SQL database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic
+
+import msgpack
+import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import DBAPICursor
+
+from store.api import ClusterRow, CommandRow, Cursor, E, Mail, Mailbox, Stored, Stream, TargetRow
+from store.paths import subject_pattern
+from store.projections.clusters import Cluster
+from store.projections.commands import Command, Target, Waypoint
+from store.projections.objects import OBJECTS
+from store.projections.views import cluster_row, command_row, target_row
+from store.sql import queries, sqlite, views
+from store.sql.queries import span
+from store.sql.schema import EVENTS, RECORD_TABLES
+from store.sql.statements import Query, Texts
+
+LATEST = 2**62
+"""A row number beyond all."""
+
+
+class Session:
+    """A connection's cursor, for compiled queries, and beside it SQLAlchemy's own connection, for
+    those that are built for the occasion."""
+
+    def __init__(self, engine: sa.Engine, texts: Texts) -> None:
+        self.texts = texts
+        self.connection = engine.connect()
+        self.cursor: DBAPICursor = self.connection.connection.cursor()
+
+    def all(self, query: Query, *parameters: Any) -> list[Any]:
+        """All rows."""
+        self.cursor.execute(self.texts[query], parameters)
+        return self.cursor.fetchall()  # type: ignore[return-value]
+
+    def one(self, query: Query, *parameters: Any) -> Any:
+        """The first row, or None."""
+        self.cursor.execute(self.texts[query], parameters)
+        return self.cursor.fetchone()
+
+    def close(self) -> None:
+        """Gives the connection back."""
+        self.cursor.close()
+        self.connection.close()
+
+
+class SqlReader(Generic[E]):
+    """`store.api.Reader` over one session, within one transaction."""
+
+    def __init__(self, session: Session, source: str, epoch: str, decode: Callable[[bytes], E]) -> None:
+        self.source = source
+        self.epoch = epoch
+        self._session = session
+        self._decode = decode
+
+    def _settle(self) -> None:
+        """Makes visible to queries what this transaction did."""
+
+    def _all(self, query: Query, *parameters: Any) -> list[Any]:
+        self._settle()
+        return self._session.all(query, *parameters)
+
+    def _one(self, query: Query, *parameters: Any) -> Any:
+        self._settle()
+        return self._session.one(query, *parameters)
+
+    def last_row(self) -> int:
+        return self._one(queries.LAST_ROW)[0] or 0
+
+    def event(self, id: str) -> E | None:
+        found = self._one(queries.EVENT, id)
+        return self._decode(found[0]) if found else None
+
+    def events(
+        self,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        types: Sequence[str] = (),
+        source: str | None = None,
+        subject: str | None = None,
+        since: str | None = None,
+    ) -> list[Stored[E]]:
+        self._settle()
+        e = EVENTS.c
+        wanted = sa.select(e.row, e.subject, e.body).where(e.row > after).order_by(e.row)
+        if types:
+            wanted = wanted.where(e.type.in_(types))
+        if source is not None:
+            scope = source.removeprefix("under:")
+            low, high = span(scope)[1:]
+            below = sa.and_(e.source >= low, e.source < high)
+            wanted = wanted.where(e.source == scope if scope == source else sa.or_(e.source == scope, below))
+        if since is not None:
+            wanted = wanted.where(e.time >= since)
+        if subject is None:
+            rows: Iterable[Any] = self._session.connection.execute(wanted.limit(limit))
+            return [Stored(row, self._decode(body)) for row, _, body in rows]
+        return self._matching(wanted, subject, limit)
+
+    def _matching(self, wanted: sa.Select[Any], subject: str, limit: int) -> list[Stored[E]]:
+        """The database narrows by what stands before the first wildcard; the rest is matched here."""
+        literal = subject.partition("*")[0].partition(">")[0]
+        pattern = subject_pattern(subject)
+        found: list[Stored[E]] = []
+        with self._session.connection.execute(
+            wanted.where(EVENTS.c.subject.startswith(literal, autoescape=True))
+        ) as rows:
+            for row, name, body in rows:
+                if len(found) >= limit:
+                    break
+                if pattern.fullmatch(name):
+                    found.append(Stored(row, self._decode(body)))
+        return found
+
+    def stream(self, stream: Stream, *, after: int, limit: int) -> list[E]:
+        rows = self._all(queries.STREAM, *stream, after, limit)
+        return [self._decode(body) for n, (seq, body) in enumerate(rows, after + 1) if seq == n]
+
+    def streams(self, under: str) -> dict[Stream, int]:
+        rows = self._all(queries.STREAMS, *span(under))
+        return {Stream(source, epoch): held for source, epoch, held in rows if self._is_mine(source)}
+
+    def _is_mine(self, path: str) -> bool:
+        return path == self.source or path.startswith(self.source + ".")
+
+    def mailboxes(self, under: str) -> dict[Mailbox, int]:
+        rows = self._all(queries.MAILBOXES, *span(under))
+        return {Mailbox(origin, epoch, target): held for origin, epoch, target, held in rows}
+
+    def mail(self, mailbox: Mailbox, *, after: int, limit: int) -> list[Mail[E]]:
+        rows = self._all(queries.MAIL, *mailbox, after, limit)
+        return [
+            Mail(number, self._decode(event) if event else None, self._decode(cover) if cover else None)
+            for n, (number, event, cover) in enumerate(rows, after + 1)
+            if number == n
+        ]
+
+    def cursors(self) -> dict[str, Cursor]:
+        return {origin: Cursor(epoch, number) for origin, epoch, number in self._all(queries.CURSORS)}
+
+    def confirmed(self, neighbour: str) -> dict[Stream, int]:
+        return {Stream(source, epoch): seq for source, epoch, seq in self._all(queries.CONFIRMED, neighbour)}
+
+    def place(self, consumer: str) -> int:
+        found = self._one(queries.PLACE, consumer)
+        return int(found[0]) if found else 0
+
+    def command(self, id: str) -> CommandRow | None:
+        found = self._one(views.COMMAND, id)
+        return command_row(Command(*found)) if found else None
+
+    def targets(self, command: str, *, after: str = "", limit: int = 100) -> list[TargetRow]:
+        return self._target_rows(self._all(views.TARGETS, command, after, limit))
+
+    def target(self, command: str, target: str) -> TargetRow | None:
+        found = self._target_rows(self._all(views.TARGET, command, target))
+        return found[0] if found else None
+
+    def _target_rows(self, rows: Iterable[Any]) -> list[TargetRow]:
+        points: dict[str, list[Waypoint]] = {}
+        found = []
+        for *values, final in rows:
+            target = Target(*values)
+            if target.command not in points:
+                points[target.command] = self._waypoints(target.command)
+            found.append(target_row(target, points[target.command], self._decode(final) if final else None))
+        return found
+
+    def _waypoints(self, command: str) -> list[Waypoint]:
+        return [Waypoint(*row) for row in self._session.all(views.WAYPOINTS, command)]
+
+    def unreceived(self, key: str, targets: Sequence[str]) -> list[TargetRow]:
+        found: list[TargetRow] = []
+        for target in sorted(set(targets)):
+            found += self._target_rows(self._all(views.UNRECEIVED, key, target, self.source, self.epoch))
+        return found
+
+    def unfinished(self, target: str) -> list[tuple[TargetRow, E]]:
+        rows = self._all(views.UNFINISHED, target)
+        plain = self._target_rows((*values, None) for *values, _ in rows)
+        return [(row, self._decode(values[-1])) for row, values in zip(plain, rows, strict=True)]
+
+    def commands(
+        self,
+        *,
+        target: str | None = None,
+        open_only: bool = False,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> list[CommandRow]:
+        last = self._one(views.COMMAND, before) if before is not None else None
+        start = Command(*last).row if last else LATEST
+        if target is not None:
+            rows = self._all(views.OPEN_COMMANDS_OF if open_only else views.COMMANDS_OF, start, target, limit)
+        else:
+            rows = self._all(views.OPEN_COMMANDS if open_only else views.COMMANDS, start, limit)
+        return [command_row(Command(*row)) for row in rows]
+
+    def summary(self, command: str) -> dict[str, int]:
+        return dict(self._all(views.SUMMARY, command))
+
+    def oldest_open(self, limit: int = 10, *, state: str | None = None) -> list[TargetRow]:
+        if state is None:
+            return self._target_rows(self._all(views.OLDEST_OPEN, limit))
+        return self._target_rows(self._all(views.OLDEST_IN, state, limit))
+
+    def counts(self) -> dict[str, Any]:
+        return {
+            "events": self._one(queries.EVENT_COUNT)[0],
+            "commands": self._one(views.COMMAND_COUNT)[0],
+            "targets": dict(self._all(views.STATES)),
+            "bytes": sqlite.file_bytes(self._session.connection.engine),
+        }
+
+    def clusters(self, under: str) -> list[ClusterRow]:
+        return [cluster_row(Cluster(*row)) for row in self._all(views.CLUSTERS, *span(under))]
+
+    def cluster(self, path: str) -> ClusterRow | None:
+        found = self._one(views.CLUSTER, path)
+        return cluster_row(Cluster(*found)) if found else None
+
+    def objects(
+        self, *, kind: str | None = None, namespace: str | None = None, name: str | None = None
+    ) -> list[dict[str, Any]]:
+        self._settle()
+        o = RECORD_TABLES[OBJECTS.name].c
+        wanted = sa.select(o.manifest).order_by(o.kind, o.namespace, o.name, o.api_version)
+        for column, value in ((o.kind, kind), (o.namespace, namespace), (o.name, name)):
+            if value is not None:
+                wanted = wanted.where(column == value)
+        return [msgpack.unpackb(manifest) for (manifest,) in self._session.connection.execute(wanted)]
+
+    def object(self, api_version: str, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        found = self._one(views.OBJECT, kind, namespace, name, api_version)
+        return msgpack.unpackb(found[0]) if found else None

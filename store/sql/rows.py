@@ -1,0 +1,94 @@
+"""Records of one table, read through a cache and written back together.
+
+The cache is true because only the holder of the write lock uses it: it is kept from one transaction
+to the next, and dropped when another process has written or a transaction was rolled back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import DBAPICursor, Dialect
+
+from store.projections.base import Table
+from store.sql.schema import RECORD_TABLES
+from store.sql.statements import Inserts, Lookups, compiled
+
+R = TypeVar("R")
+
+KEPT = 20_000
+"""Records that a cache keeps between transactions; with more, it begins anew."""
+
+
+class SqlRows(Generic[R]):
+    """`store.projections.base.Rows` over one table, for the one writer."""
+
+    def __init__(self, table: Table[R], cursor: DBAPICursor, dialect: Dialect) -> None:
+        declared = RECORD_TABLES[table.name]
+        columns = [field.name for field in fields(table.record)]  # type: ignore[arg-type]
+        self._cursor = cursor
+        self._make: Callable[..., R] = table.record
+        self._key_of = _getter(table.key)
+        self._values_of = _getter(columns)
+        self._lookups = Lookups(declared, columns, table.key, dialect)
+        self._inserts = Inserts(declared, columns, dialect, replace=True)
+        where = (declared.c[name] == sa.bindparam(name) for name in table.key)
+        self._delete = compiled(sa.delete(declared).where(*where), dialect, table.key)
+        self._cache: dict[tuple[Any, ...], R | None] = {}
+        self._dirty: dict[tuple[Any, ...], R | None] = {}
+
+    def get(self, *key: Any) -> R | None:
+        try:
+            return self._cache[key]
+        except KeyError:
+            row = self._lookups.one(self._cursor, key)
+            record = self._cache[key] = None if row is None else self._make(*row)
+            return record
+
+    def load(self, keys: Iterable[tuple[Any, ...]]) -> None:
+        missing = dict.fromkeys(key for key in keys if key not in self._cache)
+        if not missing:
+            return
+        self._cache.update(missing)
+        for row in self._lookups.run(self._cursor, missing):
+            record = self._make(*row)
+            self._cache[self._key_of(record)] = record
+
+    def put(self, record: R) -> None:
+        key = self._key_of(record)
+        self._cache[key] = self._dirty[key] = record
+
+    def remove(self, *key: Any) -> None:
+        self._cache[key] = self._dirty[key] = None
+
+    def flush(self) -> None:
+        """Writes what was put and removed."""
+        if not self._dirty:
+            return
+        dirty, self._dirty = self._dirty, {}
+        self._inserts.run(self._cursor, (self._values_of(record) for record in dirty.values() if record is not None))
+        for key, record in dirty.items():
+            if record is None:
+                self._cursor.execute(self._delete, key)
+
+    def trim(self) -> None:
+        """Keeps the cache within its bounds. Only between transactions: a fold may hold a record."""
+        if len(self._cache) > KEPT:
+            self._cache.clear()
+
+    def drop(self) -> None:
+        """Forgets everything, also what was not written."""
+        self._cache.clear()
+        self._dirty.clear()
+
+
+def _getter(names: Iterable[str]) -> Callable[[Any], tuple[Any, ...]]:
+    first, *rest = names
+    if rest:
+        return attrgetter(first, *rest)
+    only = attrgetter(first)
+    return lambda record: (only(record),)

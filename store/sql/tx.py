@@ -1,0 +1,144 @@
+"""The writing transaction of a log in an SQL database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from store.api import CommandRow, Cursor, Draft, E, Recorded, Stream, TargetRow
+from store.projections.commands import COMMANDS, TARGETS, WAYPOINTS
+from store.projections.views import command_row, target_row
+from store.sql import queries
+from store.sql.ledger import Ledger
+from store.sql.projector import Progress
+from store.sql.reader import SqlReader
+from store.sql.records import NEIGHBOURS, PLACES, QUARANTINE, Confirmation, Place, Quarantined
+
+
+class SqlTx(SqlReader[E]):
+    """`store.api.Tx` of one op. What is asked most is answered from memory; any other query first
+    writes what has gathered."""
+
+    def __init__(self, ledger: Ledger[E], decode: Callable[[bytes], E]) -> None:
+        super().__init__(ledger.session, ledger.source, ledger.epoch, decode)
+        self._ledger = ledger
+        self.appended: list[E] = []
+
+    def _settle(self) -> None:
+        self._ledger.flush()
+
+    # What reads from memory.
+
+    def last_row(self) -> int:
+        return self._ledger.last_row
+
+    def event(self, id: str) -> E | None:
+        if (fresh := self._ledger.fresh.get(id)) is not None:
+            return fresh
+        found = self._session.one(queries.EVENT, id)
+        return self._decode(found[0]) if found else None
+
+    def cursors(self) -> dict[str, Cursor]:
+        return dict(self._ledger.cursors())
+
+    def place(self, consumer: str) -> int:
+        found = self._ledger.rows(PLACES).get(consumer)
+        return found.row if found else 0
+
+    def command(self, id: str) -> CommandRow | None:
+        self._ledger.fold()
+        found = self._ledger.rows(COMMANDS).get(id)
+        return command_row(found) if found else None
+
+    def target(self, command: str, target: str) -> TargetRow | None:
+        self._ledger.fold()
+        found = self._ledger.rows(TARGETS).get(command, target)
+        if found is None:
+            return None
+        self._ledger.rows(WAYPOINTS).flush()
+        final = None if found.final_row is None else self._at(found.final_row)
+        return target_row(found, self._waypoints(command), final)
+
+    def _at(self, row: int) -> E:
+        filed = self._ledger.filed
+        if filed and row >= filed[0].row:
+            return filed[row - filed[0].row].event
+        return self._decode(self._session.one(queries.AT_ROW, row)[0])
+
+    # What changes the log.
+
+    def append(self, draft: Draft[E]) -> E:
+        seq = self._ledger.stream(self.source, self.epoch).top + 1 if draft.shared else None
+        event = draft.seal(self.source, self.epoch, seq)
+        self._ledger.file(event)
+        self.appended.append(event)
+        return event
+
+    def record(self, events: Iterable[E]) -> Recorded[E]:
+        ledger, done = self._ledger, Recorded[E]()
+        batch = list(events)
+        known = ledger.checksums(event for event in batch if event.id not in ledger.fresh)
+        taken = ledger.taken(event for event in batch if event.id not in known and event.id not in ledger.fresh)
+        for event in batch:
+            here = ledger.fresh.get(event.id)
+            checksum = known.get(event.id) if here is None else here.checksum
+            place = (event.source, event.epoch, event.seq)
+            mine = event.source == self.source and event.epoch == self.epoch
+            if checksum is None and not mine and place not in taken:
+                ledger.file(event)
+                done.new.append(event)
+                if event.seq is not None:
+                    taken.add(place)
+            elif checksum == event.checksum or not self._quarantine(event):
+                done.doubles += 1
+            else:
+                done.forks.append(event)
+        return done
+
+    def _quarantine(self, event: E) -> bool:
+        rows = self._ledger.rows(QUARANTINE)
+        if rows.get(event.checksum):
+            return False
+        self._ledger.changes += 1
+        rows.put(
+            Quarantined(
+                checksum=event.checksum,
+                id=event.id,
+                source=event.source,
+                epoch=event.epoch,
+                seq=event.seq,
+                type=event.type,
+                body=event.body,
+                stored_at=self._ledger.stored_at,
+            )
+        )
+        return True
+
+    def number(self, target: str) -> int:
+        return self._ledger.allot(target)
+
+    def move_cursor(self, origin: str, cursor: Cursor) -> None:
+        self._ledger.move_cursor(origin, cursor)
+
+    def confirm(self, neighbour: str, held: Mapping[Stream, int]) -> None:
+        self._ledger.changes += 1
+        rows = self._ledger.rows(NEIGHBOURS)
+        for (source, epoch), seq in held.items():
+            rows.put(Confirmation(neighbour, source, epoch, seq))
+
+    def move_place(self, consumer: str, row: int) -> None:
+        self._ledger.changes += 1
+        self._ledger.rows(PLACES).put(Place(consumer, row))
+
+    def begin_life(self, above: str) -> str:
+        """Begins a life of this log that sorts after `above`, and returns its epoch. What the op
+        appends after it belongs to the new life."""
+        self._ledger.begin_life(above)
+        self.epoch = self._ledger.epoch
+        return self.epoch
+
+    def rebuild(self, name: str, progress: Progress | None = None) -> None:
+        """Drops the records of a projection and folds the whole log again."""
+        self._ledger.changes += 1
+        projector = self._ledger.projector
+        projection = next(each for each in projector.projections if each.name == name)
+        projector.rebuild(self._ledger, projection, progress)

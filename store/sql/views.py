@@ -1,0 +1,82 @@
+"""The reads of projections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam
+
+from store.projections.commands import RUNNING, SETTLED, WAITING
+from store.sql.queries import SPAN, under
+from store.sql.schema import EVENTS, RECORD_TABLES
+from store.sql.statements import Query, limited
+
+_commands, _targets = RECORD_TABLES["commands"], RECORD_TABLES["targets"]
+_clusters, _objects = RECORD_TABLES["clusters"], RECORD_TABLES["objects"]
+_waypoints = RECORD_TABLES["waypoints"]
+_c, _t, _o = _commands.c, _targets.c, _objects.c
+_final, _submitted = EVENTS.alias("final"), EVENTS.alias("submitted")
+
+# In the very words of the partial indexes: SQLite uses one only where it sees its condition.
+_waiting = sa.text(f"phase = {WAITING} AND key IS NOT NULL")
+_running = sa.text(f"phase = {RUNNING}")
+_unsettled = sa.text(f"phase < {SETTLED}")
+
+COMMAND = Query(sa.select(_commands).where(_c.id == bindparam("id")), "id")
+COMMAND_COUNT = Query(sa.select(sa.func.count()).select_from(_commands))
+COMMANDS = Query(
+    limited(sa.select(_commands).where(_c.row < bindparam("before")).order_by(_c.row.desc())), *("before", "limit")
+)
+
+
+def _with_targets(*conditions: sa.ColumnElement[bool] | sa.TextClause) -> sa.Select[Any]:
+    rows = sa.select(_t.command_row).where(_t.command_row < bindparam("before"), *conditions)
+    latest = limited(rows.distinct().order_by(_t.command_row.desc()))
+    return sa.select(_commands).where(_c.row.in_(latest)).order_by(_c.row.desc())
+
+
+_at_target = _t.target == bindparam("target")
+OPEN_COMMANDS = Query(_with_targets(_unsettled), "before", "limit")
+COMMANDS_OF = Query(_with_targets(_at_target), "before", "target", "limit")
+OPEN_COMMANDS_OF = Query(_with_targets(_at_target, _unsettled), "before", "target", "limit")
+
+_of_command = _t.command == bindparam("command")
+SUMMARY = Query(sa.select(_t.state, sa.func.count()).where(_of_command).group_by(_t.state), "command")
+STATES = Query(sa.select(_t.state, sa.func.count()).group_by(_t.state))
+WAYPOINTS = Query(sa.select(_waypoints).where(_waypoints.c.command == bindparam("command")), "command")
+
+_whole = sa.select(_targets, _final.c.body).select_from(_targets.outerjoin(_final, _final.c.row == _t.final_row))
+TARGET = Query(_whole.where(_of_command, _at_target), "command", "target")
+TARGETS = Query(
+    limited(_whole.where(_of_command, _t.target > bindparam("after")).order_by(_t.target)),
+    *("command", "after", "limit"),
+)
+UNRECEIVED = Query(
+    _whole.where(
+        _waiting,
+        _t.key == bindparam("key"),
+        _at_target,
+        _t.origin == bindparam("origin"),
+        _t.epoch == bindparam("epoch"),
+    ).order_by(_t.number),
+    *("key", "target", "origin", "epoch"),
+)
+UNFINISHED = Query(
+    sa.select(_targets, _submitted.c.body)
+    .select_from(_targets.join(_submitted, _submitted.c.row == _t.submitted_row))
+    .where(_running, _at_target, _t.received_epoch.is_not(None))
+    .order_by(_t.received_epoch, _t.received_seq),
+    "target",
+)
+_aged = _whole.where(_unsettled, _t.command_row.is_not(None))
+_by_age = (_t.command_row, _t.target)
+OLDEST_OPEN = Query(limited(_aged.order_by(*_by_age)), "limit")
+OLDEST_IN = Query(limited(_aged.where(_t.state == bindparam("state")).order_by(*_by_age)), "state", "limit")
+
+_path = _clusters.c.path
+CLUSTERS = Query(sa.select(_clusters).where(under(_path)).order_by(_path), *SPAN)
+CLUSTER = Query(sa.select(_clusters).where(_path == bindparam("path")), "path")
+
+_key = ("kind", "namespace", "name", "api_version")
+OBJECT = Query(sa.select(_o.manifest).where(*(_o[name] == bindparam(name) for name in _key)), *_key)
