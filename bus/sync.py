@@ -101,7 +101,10 @@ class Answer(_Message):
 
 def unpack_ask(payload: bytes) -> Ask:
     """The ask in these bytes. BadMessage if there is none."""
-    return _ask.validate_python(_unpack(payload)) if payload else _fail("empty")
+    try:
+        return _ask.validate_python(_unpack(payload))
+    except ValidationError as error:
+        raise _fault(str(error.errors()[0]["msg"])) from None
 
 
 def unpack_answer(payload: bytes) -> Answer:
@@ -109,15 +112,15 @@ def unpack_answer(payload: bytes) -> Answer:
     try:
         return Answer.model_validate(_unpack(payload))
     except ValidationError as error:
-        _fail(str(error.errors()[0]["msg"]))
+        raise _fault(str(error.errors()[0]["msg"])) from None
 
 
 def _unpack(payload: bytes) -> Any:
     try:
         return msgpack.unpackb(payload)
     except (ValueError, msgpack.UnpackException) as error:
-        _fail(str(error) or type(error).__name__)
+        raise _fault(str(error) or type(error).__name__) from None
 
 
-def _fail(why: str) -> Any:
-    raise BadMessage(f"not a sync message: {why}")
+def _fault(why: str) -> BadMessage:
+    return BadMessage(f"not a sync message: {why}")

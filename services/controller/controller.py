@@ -40,12 +40,13 @@ class Controller:
     async def start(self) -> None:
         """Takes up where the log stands, listens, and opens the local API last."""
         self._runtime.observed.connect(self._tracker.see)
-        self._runtime.bus.on_drop(lambda _: self.asker.wake())
+        self._runtime.bus.on_drop.append(lambda _: self.asker.wake())
         await self.inbound.start()
         await self.membership.start()
         await self.registry.start()
         await self._interest.update(self._carried())
         await self._answerer.start()
+        await self._runtime.bus.flush()
         await self._api.start()
 
     async def run(self) -> None:

@@ -47,6 +47,10 @@ class Inbound:
         await self.load()
         await runtime.bus.subscribe(subjects.events_below(self._me), self._on_events)
 
+    def waiting(self) -> int:
+        """How much mail waits behind a gap."""
+        return self._receiver.waiting()
+
     async def load(self) -> None:
         """Sets the receiver to what is committed, and takes what is stored and was not received."""
         cursors = await self._runtime.log.read(lambda reader: reader.cursors())
@@ -125,14 +129,14 @@ class Inbound:
     def _say_stored(self) -> None:
         commands, self._passed = list(dict.fromkeys(self._passed)), []
         draft = Draft(type=STORED, subject=subjects.event(STORED, self._me), data={"commands": commands})
-        self._runtime.write_later(lambda tx: tx.append(draft), what="stored")
+        self._runtime.append_later(draft)
 
     def _report(self, forks: Iterable[Event]) -> None:
         for event in forks:
             logger.error("fork: another event has this place", id=event.id, source=event.source, seq=event.seq)
             place = {"id": event.id, "source": event.source, "epoch": event.epoch, "seq": event.seq}
             draft = Draft(type=FORKED, subject=subjects.event(FORKED, self._me), data=place)
-            self._runtime.write_later(lambda tx, draft=draft: tx.append(draft), what="fork")
+            self._runtime.append_later(draft)
 
     def _receive(self, event: Event) -> None:
         verdict, due = self._receiver.offer(event)

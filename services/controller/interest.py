@@ -44,4 +44,4 @@ class Interest:
         for subject in wanted - self._held.keys():
             self._held[subject] = await self._bus.subscribe(subject, self._handler)
         for subject in self._held.keys() - wanted:
-            await self._held.pop(subject).unsubscribe()
+            await self._held.pop(subject).end()

@@ -20,13 +20,13 @@ import structlog
 from bus import paths, subjects, tags
 from bus.client import Message
 from bus.errors import OteError
-from bus.event import Draft, format_time, now
+from bus.event import Draft, Event, format_time, now
 from bus.messages import Heartbeat
 from bus.sync import Hello
 from bus.types import ANNOUNCED, JOINED, OFFLINE, ONLINE, REFUSED_CLUSTER
 from services.controller.registry import Registry
 from services.tier.runtime import Runtime
-from store.api import Stream
+from store.api import Reader, Stream
 
 logger = structlog.get_logger()
 
@@ -83,12 +83,14 @@ class Membership:
     def _event(self, kind: str, data: dict[str, Any]) -> Draft:
         return Draft(type=kind, subject=subjects.event(kind, self._me), data=data)
 
+    def _position(self, reader: Reader[Event]) -> int:
+        return reader.streams(self._me).get(Stream(self._me, reader.epoch), 0)
+
     async def _beat(self) -> None:
         if not self._runtime.depth:
             return
         while True:
-            own = Stream(self._me, self._runtime.log.epoch)
-            position = await self._runtime.log.read(lambda reader, own=own: reader.streams(self._me).get(own, 0))
+            position = await self._runtime.log.read(self._position)
             beat = Heartbeat(
                 path=self._me,
                 instance=self._runtime.instance,
@@ -185,7 +187,7 @@ class Membership:
         await self._registry.refresh()
 
 
-def resources(state: os.PathLike[str]) -> dict[str, int]:
+def resources(state: os.PathLike[str]) -> dict[str, float]:
     """What is free on this machine: cores, bytes of memory and of the disk under the state directory."""
     pages, size = os.sysconf("SC_AVPHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     return {"cpus": os.cpu_count() or 1, "memory": pages * size, "disk": shutil.disk_usage(state).free}

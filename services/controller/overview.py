@@ -115,7 +115,7 @@ class Overview:
                 "undelivered": counts["targets"].get("accepted", 0),
                 "unfinished": counts["targets"].get("received", 0) + counts["targets"].get("started", 0),
                 "behind_gap": self._inbound.waiting(),
-                "dropped_messages": runtime.bus.stats.dropped,
+                "dropped_messages": runtime.bus.stats.drops,
             },
             "log": {
                 "events": counts["events"],

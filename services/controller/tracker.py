@@ -128,7 +128,7 @@ class Tracker:
         for event in events:
             commands = event.data.get("commands", ()) if event.type == STORED else (event.data.get("command"),)
             for command in commands:
-                for watch in self._watches.get(command, ()):
+                for watch in self._watches.get(str(command), ()):
                     watch.see(event)
 
     def watch(self, command: str) -> Watch:

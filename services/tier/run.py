@@ -64,7 +64,7 @@ async def tier(settings: TierSettings, factories: Sequence[Factory]) -> AsyncIte
             )
         )
         server = await stack.enter_async_context(_server(settings))
-        bus = await stack.enter_async_context(_bus(settings, server))
+        bus = await stack.enter_async_context(await Bus.connect(server.client_url, name=f"ote {settings.path}"))
         runtime = Runtime(settings, log, bus)
         stack.push_async_callback(runtime.close)
         services = [factory(runtime) for factory in factories]
@@ -95,10 +95,6 @@ def _server(settings: TierSettings) -> NatsServer:
         binary=settings.nats_binary,
         external_url=settings.nats_url,
     )
-
-
-def _bus(settings: TierSettings, server: NatsServer) -> Any:
-    return Bus.connect(server.client_url, name=f"ote {settings.path}")
 
 
 def _info(runtime: Runtime, server: NatsServer) -> dict[str, Any]:

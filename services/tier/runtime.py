@@ -15,7 +15,7 @@ import structlog
 from bus import paths, subjects, wire
 from bus.client import Bus
 from bus.errors import Unavailable
-from bus.event import Event, new_id
+from bus.event import Draft, Event, new_id
 from bus.types import MAIL
 from services.tier.clock import Clock
 from services.tier.mail import Mail
@@ -109,6 +109,10 @@ class Runtime:
         again. Ops keep their order."""
         future = self.log.write(op, lazy=lazy)
         future.add_done_callback(lambda done: _report(done, what))
+
+    def append_later(self, draft: Draft) -> None:
+        """Appends an event of this tier's own when it suits."""
+        self.write_later(lambda tx: tx.append(draft), what=draft.type)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """A named task that is kept until it ends; an error is logged."""

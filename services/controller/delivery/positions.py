@@ -25,7 +25,7 @@ def bucket(key: Key) -> int:
     return crc32("\0".join(key).encode()) % BUCKETS
 
 
-def digests(positions: Mapping[Key, int]) -> list[int]:
+def digests(positions: Mapping[K, int]) -> list[int]:
     """One 64-bit digest for each bucket; equal positions give equal digests."""
     out = [0] * BUCKETS
     for key, held in positions.items():

@@ -1,0 +1,15 @@
+"""Which shim a kind is: the local one in this process, any other whoever answers on the bus."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.shims.host import AnyShim
+from services.shims.local import LocalShim
+from services.shims.remote import RemoteShim
+from services.tier.runtime import Runtime
+
+
+def make_shims(runtime: Runtime, kinds: Sequence[str]) -> list[AnyShim]:
+    """The shims of this cluster, in order."""
+    return [LocalShim(runtime.log) if kind == LocalShim.kind else RemoteShim(runtime.bus, kind) for kind in kinds]
