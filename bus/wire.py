@@ -24,6 +24,10 @@ EVENTS_HEADERS = {CONTENT_TYPE: EVENTS}
 JSON_HEADERS = {CONTENT_TYPE: JSON}
 MSGPACK_HEADERS = {CONTENT_TYPE: MSGPACK}
 
+SERVICE_ERROR = "Nats-Service-Error"
+SERVICE_ERROR_CODE = "Nats-Service-Error-Code"
+"""Headers of an answer that is an error (ADR-32): its text, and its number as of HTTP."""
+
 FRAME_LIMIT = 60_000
 """Bytes of event bodies in one frame: slow links lose what is larger (a single event may be)."""
 MAX_EVENTS = 4096

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bus.client import Bus
 from tests.support import NatsServer
 
 
@@ -30,3 +32,20 @@ def nats_servers(tmp_path: Path) -> Iterator[Callable[..., NatsServer]]:
 def nats_server(nats_servers: Callable[..., NatsServer]) -> NatsServer:
     """One real server with default settings."""
     return nats_servers()
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Callable[..., Awaitable[Bus]]]:
+    """Connects to a server: `bus = await connect(server, **options of Bus.connect)`; closed at the end."""
+    async with AsyncExitStack() as open_:
+
+        async def connected(server: NatsServer, **options: Any) -> Bus:
+            return await open_.enter_async_context(await Bus.connect(server.url, **{"name": "test", **options}))
+
+        yield connected
+
+
+@pytest.fixture
+async def bus(nats_server: NatsServer, connect: Callable[..., Awaitable[Bus]]) -> Bus:
+    """A connection to a server of its own."""
+    return await connect(nats_server)

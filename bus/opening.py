@@ -1,0 +1,98 @@
+"""The first connection, and when to try again for the ones after it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
+
+from nats.aio.client import Server
+from nats.errors import Error
+
+from bus.connection import Connection
+from bus.errors import BadRequest, OteError, Refused
+from bus.inbox import NoAnswer
+
+PING_INTERVAL = 2
+"""Seconds; a server that answers no ping is left after three of them."""
+MAX_PINGS = 2
+FIRST_WAIT = 0.1
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+"""Seconds before the first try to come back, and at most between later ones; random below these."""
+
+
+async def open_connection(
+    connection: Connection,
+    urls: Sequence[str],
+    patience: float | None,
+    *,
+    error_cb: Callable[[Exception], Awaitable[None]],
+    **options: Any,
+) -> None:
+    """Connects: nats-py would try for ever, here for `patience` seconds (None: for ever).
+
+    Raises:
+        Refused: a server does not take these credentials.
+        Unavailable: no server could be reached in time.
+        BadRequest: an address is none.
+    """
+    failures: list[Exception] = []
+    refused = asyncio.Event()
+
+    async def noticed(error: Exception) -> None:
+        failures[:] = [error]
+        if "authorization violation" in str(error).lower():
+            refused.set()
+        await error_cb(error)
+
+    trying = asyncio.ensure_future(
+        connection.connect(
+            list(urls),
+            error_cb=noticed,
+            max_reconnect_attempts=-1,
+            # The pause between the first tries: the handler's are for later ones. A fraction does as well.
+            reconnect_time_wait=cast(int, FIRST_WAIT),
+            reconnect_to_server_handler=next_try,
+            ping_interval=PING_INTERVAL,
+            max_outstanding_pings=MAX_PINGS,
+            pending_size=-1,
+            **options,
+        )
+    )
+    refusal = asyncio.ensure_future(refused.wait())
+    opened = False
+    try:
+        await asyncio.wait({trying, refusal}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        if not trying.done():
+            raise _why(urls, refused.is_set(), failures)
+        await trying
+        opened = True
+    except (Error, ValueError) as error:
+        raise BadRequest(f"{_shown(urls)} is no address of a NATS server: {error}", field="server") from None
+    finally:
+        refusal.cancel()
+        if not opened:
+            trying.cancel()
+            await asyncio.gather(trying, return_exceptions=True)
+            await connection.end()
+
+
+def next_try(servers: list[Server], info: dict[str, Any]) -> tuple[Server, float]:
+    """The server that failed least, after a random pause that grows with its failures."""
+    server = min(servers, key=lambda each: each.reconnects)
+    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(server.reconnects, 10))
+    return server, random.uniform(0, longest)
+
+
+def _why(urls: Sequence[str], refused: bool, failures: list[Exception]) -> OteError:
+    if refused:
+        return Refused(f"{_shown(urls)} refused these credentials")
+    reason = f": {str(failures[-1]) or type(failures[-1]).__name__}" if failures else ""
+    return NoAnswer(f"no NATS server answers at {_shown(urls)}{reason}", hint="is the tier running?")
+
+
+def _shown(urls: Sequence[str]) -> str:
+    """The addresses without credentials."""
+    return ", ".join(re.sub(r"//[^/]*@", "//", url) for url in urls)
