@@ -1,0 +1,87 @@
+"""The `local` shim: a small cluster that lives in the tier's own log.
+
+It takes any Kubernetes manifest. Its objects are events of the log (local-only: they are no news to
+other tiers), so that what a command did and what it answered commit together. It has no controllers:
+nothing else writes, a Namespace need not be there first, and deleting one deletes nothing in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+from bus.errors import OteError
+from bus.event import Draft, Event
+from bus.messages import DescribeAnswer, WatchAnswer
+from bus.subjects import event as event_subject
+from services.shims.base import Answer, Request, Verb, description_of
+from services.shims.keys import objects_in
+from services.shims.local.manifests import Reference
+from services.shims.local.verbs import VERBS
+from services.shims.local.view import View
+from store.api import Log, Reader
+
+APPLIED = "ote.object.applied.v1"
+DELETED = "ote.object.deleted.v1"
+
+
+class LocalShim:
+    """The shim of kind `local`. `log` is only followed, by `watch`: a command reads its transaction."""
+
+    kind: Final = "local"
+    verbs: Final[Mapping[str, Verb]] = {
+        "apply": Verb(True, objects_in, "server-side apply: {manifest} or {manifests}, fieldManager?"),
+        "delete": Verb(
+            True, objects_in, "{manifest}, {manifests} or {apiVersion?, kind, name, namespace?}, ignoreNotFound?"
+        ),
+        "get": Verb(True, objects_in, "{apiVersion?, kind, name, namespace?}"),
+        "list": Verb(True, description="{apiVersion?, kind?, namespace?, labelSelector?, limit?}"),
+    }
+
+    def __init__(self, log: Log[Event]) -> None:
+        self._log = log
+
+    async def describe(self) -> DescribeAnswer:
+        """Its verbs."""
+        return description_of(self.kind, self.verbs)
+
+    def execute_in(self, tx: Reader[Event], request: Request) -> tuple[Answer, list[Draft]]:
+        """Carries out one verb: the answer, and the events that are its effect. An answer that is not
+        `ok` has none: of several manifests all are applied, or none is."""
+        verb = VERBS.get(request.verb)
+        if verb is None:
+            return Answer.failed("unknown-verb", f"no verb {request.verb!r}: there are {', '.join(VERBS)}"), []
+        view = View(tx)
+        try:
+            result = verb(view, request.args)
+        except OteError as error:
+            return Answer.refused(error), []
+        except RecursionError:
+            return Answer.failed("bad-request", "the arguments are nested too deep"), []
+        return Answer.done(result), [_draft(tx.source, *change) for change in view.changes]
+
+    async def watch(self) -> AsyncIterator[WatchAnswer]:
+        """All objects, then each change, for ever. A deleted object is told by its name alone."""
+        objects, row = await self._log.read(lambda reader: (reader.objects(), reader.last_row()))
+        for object in objects:
+            yield WatchAnswer(type="applied", object=object)
+        async for batch in self._log.follow(after=row, types=(APPLIED, DELETED)):
+            for stored in batch:
+                yield _told(stored.event.type, stored.event.data)
+
+
+def _draft(source: str, reference: Reference, now: dict[str, Any] | None) -> Draft:
+    if now is not None:
+        return Draft(APPLIED, event_subject(APPLIED, source), {"object": now}, shared=False)
+    api_version, kind, namespace, name = reference
+    gone = {"apiVersion": api_version, "kind": kind, "namespace": namespace, "name": name}
+    return Draft(DELETED, event_subject(DELETED, source), gone, shared=False)
+
+
+def _told(type: str, data: Mapping[str, Any]) -> WatchAnswer:
+    if type == APPLIED:
+        return WatchAnswer(type="applied", object=data["object"])
+    metadata = {"name": data["name"], "namespace": data["namespace"]} if data["namespace"] else {"name": data["name"]}
+    return WatchAnswer(
+        type="deleted", object={"apiVersion": data["apiVersion"], "kind": data["kind"], "metadata": metadata}
+    )
