@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
+from rich.text import Text
 
 from services.cli.local_api import local_api
 from services.cli.options import COMMON, Common
 from services.cli.printing import show, show_data, show_names
-from services.cli.render import pairs
+from services.cli.render import safe
+from services.cli.views.commands import where_to
 
 Path = Annotated[str | None, Parameter(metavar="PATH")]
 
@@ -25,7 +27,8 @@ async def cancel(id: str, /, *, target: Path = None, common: Common = COMMON) ->
         Only at this cluster.
     """
     async with local_api(common) as api:
-        _show(await api.ask("cancel", {"id": id, "target": target}), id, common)
+        answer = await api.ask("cancel", {"id": id, "target": target})
+    _show(answer, where_to("cancelling command", answer), common)
 
 
 async def resolve(
@@ -48,13 +51,14 @@ async def resolve(
         done: it took effect; failed: it did not; retry: do it again.
     """
     async with local_api(common) as api:
-        _show(await api.ask("resolve", {"id": id, "target": target, "as": outcome}), id, common)
+        answer = await api.ask("resolve", {"id": id, "target": target, "as": outcome})
+    _show(answer, f"resolved command {safe(id)} at {safe(answer['target'])} as {safe(answer['as'])}", common)
 
 
-def _show(answer: dict[str, Any], id: str, common: Common) -> None:
+def _show(answer: dict[str, Any], text: Text | str, common: Common) -> None:
     if common.output == "name":
-        show_names([id])
+        show_names([answer["id"]])
     elif common.for_people:
-        show(pairs([(name, str(value)) for name, value in answer.items()]))
+        show(text)
     else:
         show_data(answer, common.output)

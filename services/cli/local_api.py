@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
+import structlog
+
 from bus import subjects
-from bus.client import Bus
+from bus.client import Bus, NoAnswer
+from bus.errors import Unavailable
 from services.cli.options import Common
 from services.cli.where import server_url
 
@@ -15,6 +21,8 @@ Answer = dict[str, Any]
 
 #: Seconds that a tier has for an answer, beyond what it was asked to wait.
 TIMEOUT = 10.0
+#: Seconds for the first connection.
+PATIENCE = 2.0
 #: Rows a page: an answer stays far below a message's limit also when every target has a result.
 PAGE = 200
 
@@ -34,7 +42,12 @@ class LocalApi:
     async def ask(self, what: str, request: Mapping[str, Any] | None = None, *, timeout: float = TIMEOUT) -> Answer:
         """The answer of `ote.local.<what>`; fields that are None are left out."""
         body = {name: value for name, value in (request or {}).items() if value is not None}
-        return await self._caller.call(subjects.local(what), body, timeout=timeout)
+        try:
+            return await self._caller.call(subjects.local(what), body, timeout=timeout)
+        except NoAnswer as error:
+            if error.no_responders:
+                raise Unavailable("a NATS server is there, but no tier on it", hint="is the tier running?") from None
+            raise
 
     async def command(self, id: str, *, after: str | None = None, wait: float | None = None) -> Answer:
         """One page of a command's targets; with `wait` (seconds) the answer comes when something has changed,
@@ -74,8 +87,18 @@ class LocalApi:
 @asynccontextmanager
 async def connected(common: Common) -> AsyncIterator[Bus]:
     """A connection to the tier that the options name. Unavailable if there is none."""
-    async with Bus.connected(server_url(common), name="ote") as bus:
+    _log_to_stderr()
+    async with await Bus.connect(server_url(common), name="ote", patience=PATIENCE) as bus:
         yield bus
+
+
+def _log_to_stderr() -> None:
+    """What the bus logs is no answer: stdout is for what was asked."""
+    level = logging.DEBUG if os.environ.get("OTE_DEBUG") else logging.CRITICAL
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 @asynccontextmanager

@@ -15,9 +15,15 @@ from rich.text import Text
 from services.cli.options import Form
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Rich would end the process with a failure; a reader that left has what it wanted."""
+        raise BrokenPipeError
+
+
 @cache
 def _console(stderr: bool) -> Console:
-    return Console(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    return _Console(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def show(text: Text | str) -> None:

@@ -19,7 +19,7 @@ from services.cli.options import Common, Span
 from services.cli.printing import as_yaml, note, show, show_data, show_names
 from services.cli.render import count_of
 from services.cli.views.clusters import cluster_table
-from services.cli.views.commands import accepted, doing, target_table
+from services.cli.views.commands import doing, target_table, where_to
 from services.cli.waiting import wait_for
 
 
@@ -50,7 +50,7 @@ async def send(
             return await _dry_run(api, do, sending, common)
         answer = await _submit(api, do, sending)
         if common.for_people:
-            show(accepted(answer))
+            show(where_to("accepted command", answer))
         if wait is None:
             if not common.for_people:
                 _show_short(answer, common)

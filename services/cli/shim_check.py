@@ -168,7 +168,7 @@ class ShimCheck:
         try:
             body = json.loads(data)
         except ValueError:
-            raise Broken(f"{what}: no JSON: {brief(data[:80].decode(errors="replace"))}") from None
+            raise Broken(f"{what}: no JSON: {brief(data[:80].decode(errors='replace'))}") from None
         if not isinstance(body, dict):
             raise Broken(f"{what}: a JSON object was expected: {brief(body)}")
         try:

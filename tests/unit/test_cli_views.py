@@ -5,7 +5,7 @@ from typing import Any
 
 from bus.event import Addressee, Draft, format_time
 from services.cli.views.clusters import cluster_table, cluster_tree
-from services.cli.views.commands import accepted, command_table, doing, one_command
+from services.cli.views.commands import command_table, doing, one_command, where_to
 from services.cli.views.events import event_line
 from services.cli.views.status import tier_status
 
@@ -86,10 +86,13 @@ def test_command_table() -> None:
 
 
 def test_where_a_command_goes() -> None:
-    assert accepted({"id": "c1", "count": 2, "targets": ["r.a", "r.b"]}).plain == "command c1 to 2 clusters: r.a, r.b"
-    assert accepted({"id": "c1", "count": 1, "targets": ["r.a"]}).plain == "command c1 to 1 cluster: r.a"
-    many = accepted({"id": "c1", "count": 12000, "targets": ["r.a"]}).plain
-    assert many == "command c1 to 12,000 clusters: r.a and 11,999 more"
+    def shown(count: int, *targets: str) -> str:
+        return where_to("accepted command", {"id": "c1", "count": count, "targets": targets}).plain
+
+    assert shown(2, "r.a", "r.b") == "accepted command c1 at 2 clusters: r.a, r.b"
+    assert shown(1, "r.a") == "accepted command c1 at 1 cluster: r.a"
+    assert shown(12000, "r.a") == "accepted command c1 at 12,000 clusters: r.a and 11,999 more"
+    assert shown(0) == "accepted command c1 nowhere"
 
 
 COMMAND: dict[str, Any] = {

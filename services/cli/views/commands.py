@@ -47,12 +47,12 @@ def _objects(manifests: Sequence[Any]) -> str:
     return f"{named} and {len(manifests) - 1} more" if len(manifests) > 1 else named
 
 
-def accepted(answer: Answer) -> Text:
-    """A submit's answer: where the command goes, as the selector was resolved."""
+def where_to(what: str, answer: Answer) -> Text:
+    """`command ID to 2 clusters: r.a, r.b`: what is done with a command, and at which clusters."""
     paths: Sequence[str] = answer["targets"]
     more = f" and {answer['count'] - len(paths):,} more" if answer["count"] > len(paths) else ""
-    where = f" to {count_of(answer['count'], 'cluster')}: {', '.join(safe(path) for path in paths)}{more}"
-    return Text.assemble("command ", (safe(answer["id"]), "bold"), where)
+    where = f" at {count_of(answer['count'], 'cluster')}: {', '.join(safe(path) for path in paths)}{more}"
+    return Text.assemble(f"{what} ", (safe(answer["id"]), "bold"), where if paths else " nowhere")
 
 
 def one_command(answer: Answer, now: datetime, *, wide: bool = False) -> Text:
