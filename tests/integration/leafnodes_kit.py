@@ -51,7 +51,7 @@ class Tree:
     async def client(self, server: NatsServer | str, **options: Any) -> Client:
         """A client that comes back by itself, and quickly."""
         url = server if isinstance(server, str) else server.client_url
-        options = {"reconnect_time_wait": 0.05, "max_reconnect_attempts": -1, "error_cb": _quiet} | options
+        options = {"reconnect_time_wait": 0.05, "max_reconnect_attempts": -1, "error_cb": quiet} | options
         client = await nats.connect(url, **options)
         self._open.push_async_callback(client.close)
         return client
@@ -78,7 +78,7 @@ class Tree:
         return task
 
 
-async def _quiet(error: Exception) -> None:
+async def quiet(error: Exception) -> None:
     """Clients of a server that is killed have errors, and are expected to."""
 
 

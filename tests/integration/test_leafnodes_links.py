@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from nats.aio.msg import Msg
 from bus import subjects
 from leafnodes.auth import Login
 from leafnodes.config import Tuning
-from tests.integration.leafnodes_kit import Tree, answer, answered, is_linked
+from tests.integration.leafnodes_kit import Tree, answer, answered, is_linked, quiet
 from tests.support import NatsServer as PlainServer
 from tests.support import eventually
 
@@ -24,7 +23,8 @@ CONTROL = "ote.evt.control"
 
 
 @pytest.fixture
-async def tree(tmp_path: Path) -> AsyncIterator[Tree]:
+async def tree(tmp_path: Path, nats_servers: Callable[..., PlainServer]) -> AsyncIterator[Tree]:
+    """Closed before the plain servers are, for clients of the tree may be connected to those."""
     async with Tree(tmp_path) as tree:
         yield tree
 
@@ -58,6 +58,16 @@ async def heard_by(listener: list[str], speaker: Client, control: str) -> None:
 
 async def logged(server: PlainServer, text: str) -> None:
     await eventually(lambda: text in server.log.read_text(), 10, what=text)
+
+
+async def turned_away(url: str, **login: str) -> None:
+    """Fails if a client gets in with this login."""
+    client = Client()
+    with pytest.raises(nats.errors.Error, match=r"(?i)authorization"):
+        await client.connect(
+            url, allow_reconnect=False, error_cb=quiet, user=login.get("user"), password=login.get("password")
+        )
+    await client.close()
 
 
 async def test_a_request_crosses_three_hops_in_both_directions(tree: Tree) -> None:
@@ -103,26 +113,34 @@ async def test_a_local_service_is_not_there_for_neighbours(tree: Tree) -> None:
         assert (await middle.request(subject, b"", timeout=5)).data == b"me"
 
 
+async def holds_the_border(above: Client, below: Client) -> None:
+    """Fails if a local subject crosses between the two in either direction."""
+    ears: dict[Client, list[str]] = {above: [], below: []}
+    for client, heard in ears.items():
+        await listen(client, heard, ">", "ote.local.>", "$SRV.>", *LOCAL)
+    for speaker, listener in ((above, ears[below]), (below, ears[above])):
+        await heard_by(listener, speaker, f"{CONTROL}.before")
+        listener.clear()
+        await publish(speaker, *LOCAL)
+        await heard_by(listener, speaker, f"{CONTROL}.after")
+        assert not set(LOCAL) & set(listener)
+        listener.clear()
+
+
 async def test_the_hub_holds_the_border_against_a_child_that_does_not(
     tree: Tree, nats_servers: Callable[..., PlainServer]
 ) -> None:
     hub = await tree.grow("root")
     rogue = nats_servers(f'leafnodes {{ remotes: [ {{ urls: ["{hub.leaf_url}"] }} ] }}')
-    inside, outside = await tree.client(hub), await tree.client(rogue.url)
-    at_hub: list[str] = []
-    at_rogue: list[str] = []
-    await listen(inside, at_hub, ">")
-    await listen(outside, at_rogue, ">", "ote.local.>", "$SRV.>", *LOCAL)
-    for speaker in (inside, outside):
-        for ears in (at_hub, at_rogue):
-            await heard_by(ears, speaker, f"{CONTROL}.before.{id(speaker)}")
-    await publish(inside, *LOCAL)
-    await heard_by(at_rogue, inside, f"{CONTROL}.down")
-    assert not set(LOCAL) & set(at_rogue)
-    at_hub.clear()
-    await publish(outside, *LOCAL)
-    await heard_by(at_hub, outside, f"{CONTROL}.up")
-    assert not set(LOCAL) & set(at_hub)
+    await holds_the_border(await tree.client(hub), await tree.client(rogue.url))
+
+
+async def test_the_child_holds_the_border_against_a_hub_that_does_not(
+    tree: Tree, nats_servers: Callable[..., PlainServer]
+) -> None:
+    hub = nats_servers("leafnodes { listen: 127.0.0.1:{leaf_port} }")
+    child = await tree.grow("root.east", hub.leaf_url)
+    await holds_the_border(await tree.client(hub.url), await tree.client(child))
 
 
 async def test_siblings_do_not_see_each_others_interest(tree: Tree) -> None:
@@ -191,8 +209,7 @@ async def test_the_childrens_login_is_none_for_clients(tree: Tree) -> None:
     hub = await tree.grow("root", children=Login("kid", "p@ss:w/rd"))
     site = await tree.grow("root.site", hub)
     assert await is_linked(site, hub)
-    with pytest.raises(nats.errors.Error, match=r"(?i)authorization"):
-        await nats.connect(hub.client_url, user="kid", password="p@ss:w/rd", allow_reconnect=False, error_cb=_nothing)
+    await turned_away(hub.client_url, user="kid", password="p@ss:w/rd")
 
 
 async def test_clients_from_outside_need_their_login(tree: Tree) -> None:
@@ -201,9 +218,4 @@ async def test_clients_from_outside_need_their_login(tree: Tree) -> None:
     client = await tree.client(server)
     await answer(client, "hello", "you")
     assert await answered(client, "hello") == b"you"
-    with pytest.raises(nats.errors.Error, match=r"(?i)authorization"):
-        await nats.connect(server.client_url.replace("me:s3cret@", ""), allow_reconnect=False, error_cb=_nothing)
-
-
-async def _nothing(error: Exception) -> None:
-    await asyncio.sleep(0)
+    await turned_away(server.client_url.replace("me:s3cret@", ""))

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -54,10 +55,8 @@ async def test_links_are_typed() -> None:
 
 async def test_a_silent_port_is_unavailable_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(monitor, "TIMEOUT", 0.05)
-    hold: Callable[..., None] = lambda reader, writer: None  # noqa: E731
-    async with await asyncio.start_server(hold, "127.0.0.1", 0) as silent:
-        with pytest.raises(Unavailable, match="TimeoutError"):
-            await Monitor(silent.sockets[0].getsockname()[1]).varz()
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(Unavailable, match="TimeoutError"):
+        await Monitor(silent.getsockname()[1]).varz()
 
 
 async def test_no_port_at_all_is_unavailable() -> None:
