@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from bus.errors import BadRequest
 from services.cli.exits import Exit
-from services.cli.manifests import Manifest, read_manifests
+from services.cli.manifests import STDIN, Manifest, read_manifests
 from services.cli.options import COMMON, Common, Wait, wait_seconds
 from services.cli.sending import Sending, send
 
-Files = Annotated[list[str], Parameter(name=["--filename", "-f"], metavar="FILE|DIR|-")]
+
+def _files(_: Any, tokens: Sequence[Token]) -> list[str]:
+    """An option is no file, but `-` looks like one and means standard input."""
+    for token in tokens:
+        if token.value.startswith("-") and token.value != STDIN:
+            raise ValueError(f"a file, a directory or - is expected, not {token.value}")
+    return [token.value for token in tokens]
+
+
+Files = Annotated[
+    list[str],
+    Parameter(name=["--filename", "-f"], metavar="FILE|DIR|-", converter=_files, allow_leading_hyphen=True),
+]
 
 
 async def apply(*, filename: Files, sending: Sending, wait: Wait = False, common: Common = COMMON) -> Exit:

@@ -32,8 +32,8 @@ _COMMANDS = {
         "tier": ("tier:tier", "Runs one tier: its server, its log and its services."),
         "shim": ("shim:app", "Checks shims."),
         "store": ("store:app", "Checks and repairs a tier's log file."),
-        "lab": ("lab:app", "Starts and stops a whole tree on this machine."),
-        "demo": ("demo:demo", "Runs the main job end to end on this machine."),
+        "lab": ("lab.commands:app", "Starts and stops a whole tree on this machine."),
+        "demo": ("demo.command:demo", "Runs the main job end to end on this machine."),
     },
 }
 

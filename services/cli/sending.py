@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from bus.client import NoAnswer
 from bus.errors import Unavailable
 from bus.event import new_id
 from services.cli.exits import Exit
@@ -50,7 +51,7 @@ async def send(
             return await _dry_run(api, do, sending, common)
         answer = await _submit(api, do, sending)
         if common.for_people:
-            show(where_to("accepted command", answer))
+            show(where_to("command", answer, "to"))
         if wait is None:
             if not common.for_people:
                 _show_short(answer, common)
@@ -66,10 +67,10 @@ async def _submit(api: LocalApi, do: Mapping[str, Any], sending: Sending) -> dic
     request = {"to": sending.on, "do": do, "id": id, "actor": actor(), **options}
     try:
         return await api.ask("submit", request)
-    except Unavailable as error:
+    except NoAnswer as error:
         # The request may have arrived though the answer did not: the id tells.
-        hint = error.hint or f"it may have been accepted all the same; to see: ote status {id}"
-        raise Unavailable(error.message, field=error.field, hint=hint) from error
+        hint = f"it may have been accepted all the same; to see: ote status {id}"
+        raise Unavailable(error.message, hint=hint) from error
 
 
 async def _dry_run(api: LocalApi, do: Mapping[str, Any], sending: Sending, common: Common) -> Exit:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
-from bus import subjects, wire
-from bus.client import Bus, Message
-from bus.errors import OteError
+from bus import messages, subjects
+from bus.client import Bus
+from bus.micro import Service
 
 REPO = Path(__file__).parents[2]
 DEADLINE = 20.0
@@ -66,9 +67,22 @@ class Ote:
         )
 
 
+REQUESTS: dict[str, type[BaseModel]] = {
+    "cancel": messages.CancelRequest,
+    "clusters": messages.ClustersRequest,
+    "command": messages.CommandRequest,
+    "commands": messages.CommandsRequest,
+    "log": messages.LogRequest,
+    "resolve": messages.ResolveRequest,
+    "status": messages.StatusRequest,
+    "submit": messages.SubmitRequest,
+}
+
+
 @dataclass
 class ScriptedApi:
-    """Answers `ote.local.<name>` with what a test has put into `endpoints`; keeps what was asked."""
+    """Answers `ote.local.<name>` with what a test has put into `endpoints`, as a tier does: what is asked must be
+    what the contract knows. Keeps what was asked."""
 
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -78,29 +92,19 @@ class ScriptedApi:
 
     @asynccontextmanager
     async def serving(self, url: str) -> AsyncIterator[None]:
-        tasks: set[asyncio.Task[None]] = set()
-
-        def serve(name: str) -> Callable[[Message], object]:
-            return lambda message: tasks.add(asyncio.create_task(self._answer(name, message)))
-
         async with await Bus.connect(url, name="scripted") as bus:
+            service = Service(bus, "scripted", version="0.0.1")
             for name in self.endpoints:
-                await bus.subscribe(subjects.local(name), serve(name))
-            await bus.flush()
+                service.endpoint(name, subjects.local(name), REQUESTS[name], self._handler(name))
+            await service.start()
             yield
-        failed = [task.exception() for task in tasks if task.done()]
-        for task in tasks:
-            task.cancel()
-        assert not any(failed), failed
+            await service.stop(grace=0)
 
-    async def _answer(self, name: str, message: Message) -> None:
-        body = wire.parse_body(message.data)
-        self.asked.append((name, body))
-        try:
+    def _handler(self, name: str) -> Callable[[BaseModel], Awaitable[Answer]]:
+        async def handle(request: BaseModel) -> Answer:
+            body = request.model_dump(by_alias=True, exclude_unset=True)
+            self.asked.append((name, body))
             answer = self.endpoints[name](body)
-            if not isinstance(answer, Mapping):
-                answer = await answer
-            message.respond(wire.dump_body(answer), wire.JSON_HEADERS)
-        except OteError as error:
-            headers = {"Nats-Service-Error": error.message, "Nats-Service-Error-Code": str(error.status)}
-            message.respond(wire.dump_body(error.body()), headers)
+            return answer if isinstance(answer, Mapping) else await answer
+
+        return handle

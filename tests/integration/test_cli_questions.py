@@ -12,7 +12,6 @@ import pytest
 
 from bus.errors import BadRequest, NotFound, Refused
 from bus.event import Draft, now
-from bus.messages import CancelRequest, ClustersRequest, CommandRequest, CommandsRequest, LogRequest, ResolveRequest
 from tests.integration.cli import Ote, ScriptedApi
 from tests.support import NatsServer
 
@@ -51,7 +50,6 @@ async def test_clusters_of_all_pages_in_every_form(api: ScriptedApi, ote: Ote, n
     paths = ["root", "root.east", "root.east.site1", "root.west"]
 
     def clusters(body: dict[str, Any]) -> dict[str, Any]:
-        ClustersRequest.model_validate(body)
         rest = [path for path in paths if path > body.get("after", "")]
         return {"clusters": [cluster(path) for path in rest[:3]]} | ({"next": rest[2]} if len(rest) > 3 else {})
 
@@ -101,7 +99,6 @@ async def test_nobody_there(ote: Ote, nats_server: NatsServer) -> None:
 
 async def test_commands_and_what_is_asked(api: ScriptedApi, ote: Ote, nats_server: NatsServer) -> None:
     def commands(body: dict[str, Any]) -> dict[str, Any]:
-        CommandsRequest.model_validate(body)
         row = {
             "id": ID,
             "to": "tag:camera",
@@ -132,7 +129,6 @@ async def test_an_empty_list_says_so_beside_the_answer(api: ScriptedApi, ote: Ot
 
 async def test_status_of_a_command_with_all_its_pages(api: ScriptedApi, ote: Ote, nats_server: NatsServer) -> None:
     def look(body: dict[str, Any]) -> dict[str, Any]:
-        CommandRequest.model_validate(body)
         if body.get("after"):
             return command({"r.b": "accepted"}, summary={"succeeded": 1, "accepted": 1})
         return command({"r.a": "succeeded"}, summary={"succeeded": 1, "accepted": 1}, next="r.a")
@@ -173,11 +169,10 @@ async def test_status_of_the_tier(api: ScriptedApi, ote: Ote, nats_server: NatsS
 
 async def test_cancel_and_resolve(api: ScriptedApi, ote: Ote, nats_server: NatsServer) -> None:
     def cancel(body: dict[str, Any]) -> dict[str, Any]:
-        CancelRequest.model_validate(body)
         return {"id": ID, "state": "cancelling", "count": 1, "targets": ["r.b"]}
 
     def resolve(body: dict[str, Any]) -> dict[str, Any]:
-        return ResolveRequest.model_validate(body).model_dump(by_alias=True)
+        return body
 
     api.endpoints |= {"cancel": cancel, "resolve": resolve}
     async with api.serving(nats_server.url):
@@ -199,7 +194,6 @@ async def test_the_log_is_paged_and_filtered(api: ScriptedApi, ote: Ote, nats_se
     events = [event(n) for n in range(450)]
 
     def log(body: dict[str, Any]) -> dict[str, Any]:
-        LogRequest.model_validate(body)
         after = body.get("after", 0)
         page = events[after : after + body["limit"]]
         return {"events": page, "next": after + len(page)}

@@ -87,12 +87,12 @@ def test_command_table() -> None:
 
 def test_where_a_command_goes() -> None:
     def shown(count: int, *targets: str) -> str:
-        return where_to("accepted command", {"id": "c1", "count": count, "targets": targets}).plain
+        return where_to("cancelling command", {"id": "c1", "count": count, "targets": targets}).plain
 
-    assert shown(2, "r.a", "r.b") == "accepted command c1 at 2 clusters: r.a, r.b"
-    assert shown(1, "r.a") == "accepted command c1 at 1 cluster: r.a"
-    assert shown(12000, "r.a") == "accepted command c1 at 12,000 clusters: r.a and 11,999 more"
-    assert shown(0) == "accepted command c1 nowhere"
+    assert shown(2, "r.a", "r.b") == "cancelling command c1 at 2 clusters: r.a, r.b"
+    assert shown(1, "r.a") == "cancelling command c1 at 1 cluster: r.a"
+    assert shown(12000, "r.a") == "cancelling command c1 at 12,000 clusters: r.a and 11,999 more"
+    assert shown(0) == "cancelling command c1 nowhere"
 
 
 COMMAND: dict[str, Any] = {

@@ -47,11 +47,11 @@ def _objects(manifests: Sequence[Any]) -> str:
     return f"{named} and {len(manifests) - 1} more" if len(manifests) > 1 else named
 
 
-def where_to(what: str, answer: Answer) -> Text:
-    """`command ID to 2 clusters: r.a, r.b`: what is done with a command, and at which clusters."""
+def where_to(what: str, answer: Answer, preposition: str = "at") -> Text:
+    """`cancelling command ID at 2 clusters: r.a, r.b`: what is done with a command, and at which clusters."""
     paths: Sequence[str] = answer["targets"]
     more = f" and {answer['count'] - len(paths):,} more" if answer["count"] > len(paths) else ""
-    where = f" at {count_of(answer['count'], 'cluster')}: {', '.join(safe(path) for path in paths)}{more}"
+    where = f" {preposition} {count_of(answer['count'], 'cluster')}: {', '.join(safe(path) for path in paths)}{more}"
     return Text.assemble(f"{what} ", (safe(answer["id"]), "bold"), where if paths else " nowhere")
 
 
