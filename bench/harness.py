@@ -38,7 +38,9 @@ class Result:
 def less(case: str, ours: Sequence[float], raw: Sequence[float], unit: str, goal: float) -> Result:
     """A case where less is better: the medians over rounds."""
     mine, limit = statistics.median(ours), statistics.median(raw)
-    return Result(case, round(mine, 3), round(limit, 3), unit, round(mine / limit, 2), f"<= {goal}", mine / limit <= goal)
+    return Result(
+        case, round(mine, 3), round(limit, 3), unit, round(mine / limit, 2), f"<= {goal}", mine / limit <= goal
+    )
 
 
 def more(case: str, ours: Sequence[float], raw: Sequence[float], unit: str, goal: float) -> Result:
@@ -58,6 +60,8 @@ class Chain:
     """A root in this process and tiers below it, each a process of its own: `paths` from the root down."""
 
     controller: Controller
+    runtime: Runtime
+    leaf: str
     paths: list[str]
     urls: list[str]
 
@@ -68,8 +72,10 @@ async def chain(depth: int) -> AsyncIterator[Chain]:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="ote-bench-")))
         found: list[Controller] = []
+        runtimes: list[Runtime] = []
 
         def controller(runtime: Runtime) -> Controller:
+            runtimes.append(runtime)
             found.append(Controller(runtime))
             return found[-1]
 
@@ -78,17 +84,15 @@ async def chain(depth: int) -> AsyncIterator[Chain]:
 
         settings = TierSettings(path="root", state=folder / "root", shims=[])
         info = await stack.enter_async_context(tier(settings, [host, controller]))
-        paths, urls = ["root"], [info["nats"]]
+        paths, urls, leaf = ["root"], [info["nats"]], info["leaf"]
         for level in range(1, depth + 1):
             path = f"{paths[-1]}.t{level}"
-            below = await stack.enter_async_context(
-                child(path, folder / path, info["leaf"], shims=level == depth)
-            )
+            below = await stack.enter_async_context(child(path, folder / path, info["leaf"], shims=level == depth))
             info = below
             paths.append(path)
             urls.append(info["nats"])
         await seen(found[0], paths[-1])
-        yield Chain(found[0], paths, urls)
+        yield Chain(found[0], runtimes[0], leaf, paths, urls)
 
 
 async def seen(controller: Controller, path: str, deadline: float = 30.0) -> None:
@@ -101,9 +105,9 @@ async def seen(controller: Controller, path: str, deadline: float = 30.0) -> Non
 @asynccontextmanager
 async def child(path: str, state: Path, parent: str, *, shims: bool) -> AsyncIterator[dict[str, str]]:
     """A tier as a process; its `tier.json`."""
-    command = ["-m", "services.cli.main", "tier", "--path", path, "--state", str(state), "--parent", parent]
+    command = ["-m", "services.cli", "tier", "--path", path, "--state", str(state), "--parent", parent]
     command += [] if shims else ["--no-shims"]
-    state.mkdir(parents=True)
+    state.mkdir(parents=True, exist_ok=True)
     with (state / "tier.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=log, stderr=log)
         try:
@@ -119,7 +123,9 @@ async def child(path: str, state: Path, parent: str, *, shims: bool) -> AsyncIte
             await process.wait()
 
 
-async def rounds(measures: Sequence[Callable[[], Awaitable[list[float]]]], count: int = ROUNDS) -> list[list[list[float]]]:
+async def rounds(
+    measures: Sequence[Callable[[], Awaitable[list[float]]]], count: int = ROUNDS
+) -> list[list[list[float]]]:
     """Runs the measures in turn, `count` times, so that what disturbs the machine disturbs all of them.
     For each measure the values of each round."""
     out: list[list[list[float]]] = [[] for _ in measures]

@@ -286,6 +286,11 @@ class Reader(Protocol[E]):
         command first."""
         ...
 
+    def waiting(self) -> dict[str, tuple[int, str]]:
+        """For each target at or below this tier that has not received something: how much, and since when
+        the oldest of it was accepted."""
+        ...
+
     def counts(self) -> dict[str, Any]:
         """`{"events": n, "commands": n, "targets": {state: n}, "bytes": of the file}`."""
         ...

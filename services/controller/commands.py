@@ -40,7 +40,7 @@ class Commands:
         """Records a command for the clusters that it selects; answers after the commit, or, with `wait`,
         when all have reported or the time is up."""
         order = _order(request)
-        paths = self._addressees(order)
+        paths = self.addressees(order.selector, order.do.get("shim"))
         targets = [Target(path, self._registry.epoch(path)) for path in paths]
         self._check_size(order, len(targets))
         chunks = submission.plan(targets, self._registry.common_tag)
@@ -61,10 +61,9 @@ class Commands:
     async def _write(self, order: Order, chunks: Sequence[submission.Chunk]) -> list[Event]:
         return await self._runtime.log.write(lambda tx: submission.submit(tx, order, chunks))
 
-    def _addressees(self, order: Order) -> list[str]:
-        """The selected clusters that have the shim which the command needs."""
-        selected = self._registry.resolve(order.selector)
-        kind = order.do.get("shim")
+    def addressees(self, selector: str, kind: str | None) -> list[str]:
+        """The selected clusters that have the shim which the command needs (any, if kind is None)."""
+        selected = self._registry.resolve(selector)
         able = [path for path in selected if self._registry.snapshot.shim(path, kind)]
         if not able:
             what = f"the shim {kind!r}" if kind else "a shim"

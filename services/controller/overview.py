@@ -73,7 +73,7 @@ class Overview:
 
     def _lags(self, reader: Reader[Event], chosen: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What a cluster has not received of what was sent to it, and what it has said that is not here."""
-        waiting = reader.unreceived_by_target(self._runtime.path)
+        waiting = reader.waiting()
         held = reader.streams(self._runtime.path)
         now = datetime.now(UTC)
         out = {}

@@ -76,7 +76,7 @@ async def tier(settings: TierSettings, factories: Sequence[Factory]) -> AsyncIte
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(service.run(), name=service.name) for service in services]
                 tasks.append(group.create_task(server.watch(), name="watch server"))
-                logger.info("tier is ready", **info)
+                logger.info("tier is ready", path=runtime.path, nats=server.client_url, instance=runtime.instance)
                 try:
                     yield info
                 finally:

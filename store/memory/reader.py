@@ -160,6 +160,14 @@ class MemoryReader(Generic[E]):
         found.sort(key=lambda item: item[:2])
         return [self._row(t) for _, _, t in found[:limit]]
 
+    def waiting(self) -> dict[str, tuple[int, str]]:
+        found: dict[str, tuple[int, str]] = {}
+        for t in self._targets.values():
+            if t.phase == WAITING and t.accepted is not None:
+                count, oldest = found.get(t.target, (0, t.accepted))
+                found[t.target] = (count + 1, min(oldest, t.accepted))
+        return found
+
     def counts(self) -> dict[str, Any]:
         return {
             "events": len(self._state.rows),

@@ -210,6 +210,9 @@ class SqlReader(Generic[E]):
             return self._target_rows(self._all(views.OLDEST_OPEN, limit))
         return self._target_rows(self._all(views.OLDEST_IN, state, limit))
 
+    def waiting(self) -> dict[str, tuple[int, str]]:
+        return {target: (count, oldest) for target, count, oldest in self._all(views.WAITING_TARGETS)}
+
     def counts(self) -> dict[str, Any]:
         return {
             "events": self._one(queries.EVENT_COUNT)[0],

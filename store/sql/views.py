@@ -74,6 +74,11 @@ _by_age = (_t.command_row, _t.target)
 OLDEST_OPEN = Query(limited(_aged.order_by(*_by_age)), "limit")
 OLDEST_IN = Query(limited(_aged.where(_t.state == bindparam("state")).order_by(*_by_age)), "state", "limit")
 
+_still_waiting = sa.and_(_unsettled, sa.text(f"phase = {WAITING}"), _t.accepted.is_not(None))
+WAITING_TARGETS = Query(
+    sa.select(_t.target, sa.func.count(), sa.func.min(_t.accepted)).where(_still_waiting).group_by(_t.target)
+)
+
 _path = _clusters.c.path
 CLUSTERS = Query(sa.select(_clusters).where(under(_path)).order_by(_path), *SPAN)
 CLUSTER = Query(sa.select(_clusters).where(_path == bindparam("path")), "path")

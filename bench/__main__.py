@@ -1,0 +1,62 @@
+"""`python -m bench [--case NAME]`: our figures against the raw limits of the same run."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+from rich.console import Console
+from rich.table import Table
+
+from bench import command, log
+from bench.harness import Result, save
+
+CASES: dict[str, Callable[[], Awaitable[list[Result]]]] = {
+    "latency": command.latency,
+    "throughput": command.throughput,
+    "append": log.append,
+    "catch-up": log.catch_up,
+}
+
+
+def main() -> None:
+    """Runs the cases and prints a table."""
+    parser = argparse.ArgumentParser(prog="bench")
+    parser.add_argument("--case", choices=sorted(CASES), help="only this one")
+    chosen = parser.parse_args().case
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    console = Console()
+    results: list[Result] = []
+    for name in [chosen] if chosen else CASES:
+        console.print(f"{name} ...")
+        results += _run(CASES[name]())
+    console.print(_table(results))
+    save(results, Path("build/bench.json"))
+    console.print("written to build/bench.json")
+
+
+def _run(case: Awaitable[list[Result]]) -> list[Result]:
+    async def measure() -> list[Result]:
+        return await case
+
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(measure())
+    return uvloop.run(measure())
+
+
+def _table(results: list[Result]) -> Table:
+    table = Table("case", "ours", "raw", "unit", "ratio", "goal", "met")
+    for each in results:
+        met = "[green]yes" if each.met else "[red]no"
+        table.add_row(each.case, f"{each.ours:,}", f"{each.raw:,}", each.unit, f"{each.ratio}x", f"{each.goal}x", met)
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""The log: appends of many writers, and catching up after an outage, against plain sqlite3."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench import raw
+from bench.harness import Result, chain, child, more, rounds
+from bus.event import Draft, Event
+from leafnodes.proxy import LinkProxy
+from store.api import Stream, Tx
+from store.sql import SqlLog, open_log
+
+WRITERS = 64
+APPENDS = 20_000
+BACKLOG = 100_000
+ROUNDS = 3
+SOURCE = "root.east.site1"
+CHILD = "root.t1"
+
+
+def draft(number: int) -> Draft:
+    """An event of about 400 bytes, such as a site reports."""
+    data = {"command": f"{number:036d}", "result": {"objects": [{"kind": "ConfigMap", "name": "x" * 60}]}}
+    return Draft(type="ote.command.reported.v1", subject=f"ote.evt.command-reported.{SOURCE}", data=data)
+
+
+async def append() -> list[Result]:
+    """64 writers at once, synchronous FULL, against executemany with the batches that occurred."""
+    with TemporaryDirectory(prefix="ote-bench-") as folder:
+        sizes: list[int] = []
+        async with open_log(Path(folder) / "log.db", source=SOURCE, decode=Event.decode) as log:
+            log.on_commit(lambda events: sizes.append(len(events)))
+
+            async def ours() -> list[float]:
+                sizes.clear()
+                return [await _append(log)]
+
+            disk = raw.Disk(Path(folder) / "raw.db")
+            made = iter(range(10**9))
+
+            async def theirs() -> list[float]:
+                batches = [[_row(next(made)) for _ in range(size)] for size in sizes]
+                begin = time.perf_counter()
+                raw.timed_commits(disk, batches)
+                return [APPENDS / (time.perf_counter() - begin)]
+
+            mine, limit = await rounds([ours, theirs])
+            disk.close()
+    name = f"append, {WRITERS} concurrent writers, FULL (median batch {sorted(sizes)[len(sizes) // 2]})"
+    return [more(name, [each[0] for each in mine], [each[0] for each in limit], "events/s", 0.5)]
+
+
+async def _append(log: SqlLog[Event]) -> float:
+    left = iter(range(APPENDS))
+
+    async def writer() -> None:
+        for number in left:
+            await log.write(lambda tx, number=number: tx.append(draft(number)))  # type: ignore[misc]
+
+    begin = time.perf_counter()
+    await asyncio.gather(*(writer() for _ in range(WRITERS)))
+    return APPENDS / (time.perf_counter() - begin)
+
+
+def _row(number: int) -> raw.Row:
+    event = draft(number).seal(SOURCE, "1", number + 1)
+    return event.id, event.source, event.epoch, number + 1, event.body
+
+
+async def catch_up() -> list[Result]:
+    """100,000 events that a child recorded while it was cut off, until its parent holds them."""
+    mine, limit = [], []
+    with TemporaryDirectory(prefix="ote-bench-") as folder:
+        epoch = await _backlog(Path(folder) / "child")
+        for number in range(ROUNDS):
+            state = Path(folder) / f"child{number}"
+            shutil.copytree(Path(folder) / "child", state)
+            mine.append(await _catch_up(state, Stream(CHILD, epoch)))
+            limit.append(_insert())
+            shutil.rmtree(state)
+    return [more(f"catch-up, {BACKLOG:,} events, child to parent", mine, limit, "events/s", 0.25)]
+
+
+async def _backlog(state: Path) -> str:
+    """The log of a child that was cut off."""
+    state.mkdir()
+    async with open_log(state / "log.db", source=CHILD, decode=Event.decode) as log:
+        for first in range(0, BACKLOG, 1000):
+            await log.write(partial(_append_many, first=first, count=1000))
+        return log.epoch
+
+
+def _append_many(tx: Tx[Event], first: int, count: int) -> None:
+    for number in range(first, first + count):
+        tx.append(draft(number))
+
+
+async def _catch_up(state: Path, stream: Stream) -> float:
+    async with chain(0) as tree:
+        port = int(tree.leaf.rpartition(":")[2])
+        async with LinkProxy("127.0.0.1", port) as proxy:
+            await proxy.cut()
+            through = tree.leaf.replace(f":{port}", f":{proxy.port}")
+            async with child(CHILD, state, through, shims=False):
+                begin = time.perf_counter()
+                await proxy.heal()
+                while await tree.runtime.log.read(lambda reader: reader.streams(CHILD).get(stream, 0)) < BACKLOG:
+                    await asyncio.sleep(0.02)
+                return BACKLOG / (time.perf_counter() - begin)
+
+
+def _insert() -> float:
+    with TemporaryDirectory(prefix="ote-bench-") as folder:
+        rows = [_row(number) for number in range(BACKLOG)]
+        disk = raw.Disk(Path(folder) / "raw.db")
+        begin = time.perf_counter()
+        raw.timed_commits(disk, [rows[start : start + 1000] for start in range(0, BACKLOG, 1000)])
+        took = time.perf_counter() - begin
+        disk.close()
+    return BACKLOG / took

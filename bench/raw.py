@@ -1,0 +1,101 @@
+"""The raw limits: plain nats-py over the same links, plain sqlite3 on the same disk."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import nats
+from nats.aio.client import Client
+
+ECHO = """
+import asyncio, sys, nats
+async def main():
+    nc = await nats.connect(sys.argv[1])
+    async def echo(message): await message.respond(message.data)
+    await nc.subscribe(sys.argv[2], cb=echo)
+    await nc.flush(); await nc.flush()
+    print("ready", flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    await nc.close()
+try:
+    import uvloop
+    uvloop.run(main())
+except ImportError:
+    asyncio.run(main())
+"""
+
+Row = tuple[str, str, str, int, bytes]
+
+
+@asynccontextmanager
+async def echo(url: str, subject: str) -> AsyncIterator[None]:
+    """A process that answers on the subject, at the server with this URL."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", ECHO, url, subject, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdin is not None and process.stdout is not None
+    await process.stdout.readline()
+    try:
+        yield
+    finally:
+        process.stdin.close()
+        await process.wait()
+
+
+@asynccontextmanager
+async def client(url: str) -> AsyncIterator[Client]:
+    """Plain nats-py."""
+    connection = await nats.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def ready(connection: Client, subject: str) -> None:
+    """Returns when the echo is heard over all hops."""
+    while True:
+        try:
+            await connection.request(subject, b"", timeout=1)
+            return
+        except nats.errors.Error:
+            await asyncio.sleep(0.02)
+
+
+class Disk:
+    """A table with what every event needs: rows unique by id and by place; WAL, synchronous FULL."""
+
+    def __init__(self, file: Path) -> None:
+        self._connection = sqlite3.connect(file, isolation_level=None)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=FULL")
+        self._connection.execute(
+            "CREATE TABLE events (row INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, source TEXT, epoch TEXT,"
+            " seq INTEGER, body BLOB, UNIQUE (source, epoch, seq))"
+        )
+
+    def commit(self, rows: Iterable[Row]) -> None:
+        """One group commit."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.executemany("INSERT INTO events (id, source, epoch, seq, body) VALUES (?, ?, ?, ?, ?)", rows)
+        self._connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Ends."""
+        self._connection.close()
+
+
+def timed_commits(disk: Disk, batches: Sequence[Sequence[Row]]) -> list[float]:
+    """Seconds that each batch took."""
+    out = []
+    for batch in batches:
+        begin = time.perf_counter()
+        disk.commit(batch)
+        out.append(time.perf_counter() - begin)
+    return out

@@ -1,0 +1,51 @@
+"""The local API of a tier: `ote.local.<name>`, as a NATS service that `nats micro` can list."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from bus import messages as m
+from bus import subjects
+from bus.micro import Service
+from services.controller.commands import Commands
+from services.controller.events import Events
+from services.controller.overview import Overview
+from services.controller.registry import Registry
+from services.tier.runtime import Runtime
+
+#: Requests that may wait hold no work, only a place: many may wait at once.
+WAITERS = 10_000
+
+
+def local_api(
+    runtime: Runtime, commands: Commands, registry: Registry, overview: Overview, events: Events
+) -> Service:
+    """The service, ready to start."""
+
+    async def resolve_selector(request: m.ResolveSelectorRequest) -> dict[str, Any]:
+        targets = commands.addressees(request.select, request.shim)
+        return {"targets": targets, "count": len(targets)}
+
+    async def status(request: m.StatusRequest) -> dict[str, Any]:
+        return await overview.status()
+
+    service = Service(
+        runtime.bus,
+        "ote",
+        version=version("ote-bus"),
+        description=f"the tier {runtime.path}: commands, clusters and events at and below it",
+        metadata={"path": runtime.path, "instance": runtime.instance},
+    )
+    service.endpoint("submit", subjects.local("submit"), m.SubmitRequest, commands.submit, limit=WAITERS)
+    service.endpoint("command", subjects.local("command"), m.CommandRequest, commands.command, limit=WAITERS)
+    service.endpoint("commands", subjects.local("commands"), m.CommandsRequest, commands.commands)
+    service.endpoint("cancel", subjects.local("cancel"), m.CancelRequest, commands.cancel)
+    service.endpoint("resolve", subjects.local("resolve"), m.ResolveRequest, commands.resolve)
+    service.endpoint("clusters", subjects.local("clusters"), m.ClustersRequest, overview.clusters)
+    service.endpoint(
+        "resolve_selector", subjects.local("resolve_selector"), m.ResolveSelectorRequest, resolve_selector
+    )
+    service.endpoint("log", subjects.local("log"), m.LogRequest, events.read, limit=WAITERS)
+    service.endpoint("status", subjects.local("status"), m.StatusRequest, status)
+    return service
