@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Self
+from typing import Generic, Self, cast
 
 from store.api import E, Reader, Stored, T, Tx
 from store.errors import LogDamaged, StoreError
@@ -94,17 +94,11 @@ class SqlLog(Generic[E]):
     # -- writing --------------------------------------------------------------------------------
 
     def write(self, op: Callable[[Tx[E]], T], *, lazy: bool = False) -> asyncio.Future[T]:
-        return self._submit(op, lazy)
-
-    def _submit(self, op: Callable[[SqlTx[E]], Any], lazy: bool = False) -> asyncio.Future[Any]:
-        self._check_open()
-        done: asyncio.Future[Any] = self._loop.create_future()
-        self._writer.put(Job(op, done, lazy))
-        return done
-
-    def _check_open(self) -> None:
         if self._closed:
             raise StoreError(f"the log {self._path} is closed")
+        done: asyncio.Future[T] = self._loop.create_future()
+        self._writer.put(Job(op, done, lazy))
+        return done
 
     def _deliver(self, group: Group[E]) -> None:
         """From the writer's thread: one call into the loop for a whole group."""
@@ -118,13 +112,13 @@ class SqlLog(Generic[E]):
         self._epoch = group.epoch
         if group.filed:
             self._tail.push(group.filed)
-        for job in group.jobs:
-            if job.waiter.done():
+        for waiter, result, error in group.done:
+            if waiter.done():
                 continue
-            if job.error is not None:
-                job.waiter.set_exception(job.error)
+            if error is None:
+                waiter.set_result(result)
             else:
-                job.waiter.set_result(job.result)
+                waiter.set_exception(error)
         if group.appended:
             for listener in self._listeners:
                 self._loop.call_soon(listener, group.appended)
@@ -133,12 +127,11 @@ class SqlLog(Generic[E]):
         self._listeners.append(listener)
 
     async def flush(self) -> None:
-        await self._submit(_nothing)
+        await self.write(_nothing)
 
     async def begin_life(self, above: str = "") -> str:
         """Begins a life of this log that sorts after `above` and all before; returns its epoch."""
-        epoch: str = await self._submit(lambda tx: tx.begin_life(above))
-        return epoch
+        return await self._change(lambda tx: tx.begin_life(above))
 
     async def rebuild(self, name: str | None = None, progress: RebuildProgress | None = None) -> None:
         """Drops the records of one projection, or of all, and folds the whole log again, in one
@@ -148,7 +141,11 @@ class SqlLog(Generic[E]):
         if name is not None and name not in known:
             raise KeyError(f"no projection {name!r}; there are {', '.join(known)}")
         for each in known if name is None else [name]:
-            await self._submit(partial(SqlTx.rebuild, name=each, progress=self._reporter(each, progress)))
+            await self._change(partial(SqlTx.rebuild, name=each, progress=self._reporter(each, progress)))
+
+    async def _change(self, op: Callable[[SqlTx[E]], T]) -> T:
+        """`write` of an op that needs more than `store.api.Tx`."""
+        return await self.write(cast("Callable[[Tx[E]], T]", op))
 
     def _reporter(self, name: str, progress: RebuildProgress | None) -> Progress | None:
         if progress is None:
@@ -162,7 +159,8 @@ class SqlLog(Generic[E]):
     # -- reading --------------------------------------------------------------------------------
 
     async def read(self, query: Callable[[Reader[E]], T]) -> T:
-        self._check_open()
+        if self._closed:
+            raise StoreError(f"the log {self._path} is closed")
         return await self._loop.run_in_executor(self._readers, self._query, query)
 
     def _query(self, query: Callable[[Reader[E]], T]) -> T:

@@ -43,11 +43,12 @@ class Projector:
 
     def __init__(self, projections: Sequence[Projection], decode: Callable[[bytes], Entry]) -> None:
         self.projections = projections
+        self.types = frozenset[str]().union(*(projection.types for projection in projections))
         self._decode = decode
 
-    def fold(self, desk: Desk, fresh: Sequence[Filed]) -> None:
-        """Folds the events that were just filed; they are the last ones, without a gap."""
-        base = fresh[0].row - 1
+    def fold(self, desk: Desk, base: int, fresh: Sequence[Filed]) -> None:
+        """Folds the events that were just filed: `fresh` are those after the row `base`, in so far as
+        any projection wants them."""
         positions = desk.rows(PROJECTIONS)
         for projection in self.projections:
             position = positions.get(projection.name) or ProjectionPosition(projection.name, projection.version, 0)
@@ -56,7 +57,7 @@ class Projector:
             wanted = [filed for filed in fresh if filed.event.type in projection.types]
             if wanted:
                 projection.apply(desk, wanted)
-            position.row = fresh[-1].row
+            position.row = desk.last_row
             positions.put(position)
 
     def _catch_up(

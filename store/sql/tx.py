@@ -15,7 +15,7 @@ from store.sql.records import NEIGHBOURS, PLACES, QUARANTINE, Confirmation, Plac
 
 
 class SqlTx(SqlReader[E]):
-    """`store.api.Tx` of one op. What is asked most is answered from memory; any other query first
+    """`store.api.Tx` of one group. What is asked most is answered from memory; any other query first
     writes what has gathered."""
 
     def __init__(self, ledger: Ledger[E], decode: Callable[[bytes], E]) -> None:
@@ -67,9 +67,7 @@ class SqlTx(SqlReader[E]):
     # What changes the log.
 
     def append(self, draft: Draft[E]) -> E:
-        seq = self._ledger.stream(self.source, self.epoch).top + 1 if draft.shared else None
-        event = draft.seal(self.source, self.epoch, seq)
-        self._ledger.file(event)
+        event = self._ledger.append(draft)
         self.appended.append(event)
         return event
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic
+from typing import Any, Generic, NamedTuple
 
 from store.api import E, Stored
 from store.errors import StoreError
@@ -23,13 +23,18 @@ from store.sql.tx import SqlTx
 MOST_LAZY = 500
 
 
-@dataclass(slots=True)
-class Job(Generic[E]):
-    """An op, who waits for it (the writer only hands that back), and what became of it."""
+class Job(NamedTuple, Generic[E]):
+    """An op, and who waits for it: a token that the writer only hands back."""
 
     op: Callable[[SqlTx[E]], Any]
     waiter: Any
     lazy: bool = False
+
+
+class Done(NamedTuple):
+    """What became of a job."""
+
+    waiter: Any
     result: Any = None
     error: BaseException | None = None
 
@@ -39,7 +44,7 @@ class Group(Generic[E]):
     """Jobs that were committed together (or failed), the life of the log after it, the events that
     they stored, and those of them that are this tier's own."""
 
-    jobs: list[Job[E]]
+    done: list[Done]
     epoch: str
     filed: list[Stored[E]] = field(default_factory=list)
     appended: list[E] = field(default_factory=list)
@@ -95,25 +100,20 @@ class Writer(Generic[E]):
     def _gather(self) -> tuple[list[Job[E]], bool]:
         """The jobs of the next group, and whether there may be more after them."""
         jobs: list[Job[E]] = []
-        eager, deadline = False, 0.0
-        while True:
+        eager = False
+        job = self._queue.get()
+        deadline = time.monotonic() + self._lazy_delay
+        while job is not None:
+            jobs.append(job)
+            eager = eager or not job.lazy or len(jobs) >= MOST_LAZY
             try:
-                job = self._next(jobs, eager, deadline)
+                if eager:
+                    job = self._queue.get_nowait()
+                else:
+                    job = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
                 return jobs, True
-            if job is None:
-                return jobs, False
-            if not jobs:
-                deadline = time.monotonic() + self._lazy_delay
-            jobs.append(job)
-            eager = eager or not job.lazy
-
-    def _next(self, jobs: list[Job[E]], eager: bool, deadline: float) -> Job[E] | None:
-        if not jobs:
-            return self._queue.get()
-        if eager or len(jobs) >= MOST_LAZY:
-            return self._queue.get_nowait()
-        return self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+        return jobs, False
 
     def _run(self, jobs: list[Job[E]]) -> list[Group[E]]:
         """One group, or, where one job of several failed, each job as a group of its own."""
@@ -133,34 +133,28 @@ class Writer(Generic[E]):
             ledger.begin()
         except sqlite.ERRORS as error:
             raise _Unavailable from error
-        group = Group(jobs, ledger.epoch)
-        for job in jobs:
-            group.appended += self._attempt(job)
+        tx = SqlTx(ledger, self._decode)
+        done: list[Done] = []
+        for op, waiter, _ in jobs:
+            before = ledger.changes
+            try:
+                done.append(Done(waiter, op(tx)))
+            except Exception as error:
+                if ledger.changes != before:
+                    raise _Spoiled from error
+                # It left nothing behind, so its error is its result, and the group goes on.
+                done.append(Done(waiter, error=_told(error)))
         ledger.flush()
-        group.filed, group.epoch = ledger.filed, ledger.epoch
+        group = Group(done, ledger.epoch, ledger.filed, tx.appended)
         try:
             ledger.commit()
         except sqlite.ERRORS as error:
             raise _Unavailable from error
         return group
 
-    def _attempt(self, job: Job[E]) -> list[E]:
-        """Runs a job's op; what it raised without having changed anything is its result."""
-        tx, before = SqlTx(self._ledger, self._decode), self._ledger.changes
-        job.error = None
-        try:
-            job.result = job.op(tx)
-        except Exception as error:
-            if self._ledger.changes != before:
-                raise _Spoiled from error
-            job.error = _told(error)
-        return tx.appended
-
     def _failed(self, jobs: list[Job[E]], error: Exception) -> Group[E]:
         cause = error.__cause__ if isinstance(error, (_Spoiled, _Unavailable)) else error
-        for job in jobs:
-            job.result, job.error = None, _told(cause or error)
-        return Group(jobs, self._ledger.epoch)
+        return Group([Done(job.waiter, error=_told(cause or error)) for job in jobs], self._ledger.epoch)
 
 
 def _told(error: BaseException) -> BaseException:
