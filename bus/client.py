@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ from nats.errors import BadSubjectError, Error
 
 from bus import wire
 from bus.connection import Connection
-from bus.errors import BadRequest, OteError, Unavailable, from_body
+from bus.errors import BadRequest, OteError, from_body
 from bus.inbox import Inbox, NoAnswer
 from bus.message import Message, encode_headers
 from bus.opening import open_connection
@@ -52,22 +52,18 @@ class Stats:
 class Subscription:
     """Interest in a subject, until it is ended."""
 
-    def __init__(self, subscription: NatsSubscription, ended: Callable[[Subscription], None]) -> None:
-        self._subscription = subscription
-        self._ended = ended
+    def __init__(self, bus: Bus, heard: NatsSubscription) -> None:
+        self._bus = bus
+        self._heard = heard
 
     @property
     def subject(self) -> str:
         """The pattern that was subscribed to."""
-        return self._subscription.subject
+        return self._heard.subject
 
     async def end(self) -> None:
-        """No message comes any more. Safe to repeat."""
-        self._ended(self)
-        try:
-            await self._subscription.unsubscribe()
-        except Error:
-            return
+        """Returns when no message comes any more; what the server had sent is handled. Safe to repeat."""
+        await self._bus.drain([self])
 
 
 class Bus:
@@ -302,7 +298,7 @@ class Bus:
             raise BadRequest(f"{subject[:100]!a} is nothing to subscribe to", field="subject") from None
         except Error:
             raise self._away() from None
-        subscription = Subscription(heard, self._subscriptions.discard)
+        subscription = Subscription(self, heard)
         self._subscriptions.add(subscription)
         return subscription
 
@@ -323,16 +319,17 @@ class Bus:
 
     # The end ---------------------------------------------------------------------------------
 
-    async def drain(self) -> None:
-        """Ends all subscriptions; returns when what the server had sent is handled. Answers to requests
-        still come, and messages can still be sent."""
-        for subscription in list(self._subscriptions):
-            await subscription.end()
-        if self.connected:
-            try:
-                await self.flush()
-            except Unavailable as error:
-                self._log.warning("not drained", error=str(error))
+    async def drain(self, subscriptions: Iterable[Subscription] | None = None) -> None:
+        """Ends these subscriptions, or all; returns when what the server had sent is handled. Answers to
+        requests still come, and messages can still be sent."""
+        ending = (
+            self._subscriptions.intersection(subscriptions) if subscriptions is not None else set(self._subscriptions)
+        )
+        self._subscriptions -= ending
+        try:
+            await self._connection.mute([subscription._heard for subscription in ending], FLUSH_DEADLINE)
+        except (Error, OSError) as error:
+            self._log.warning("not drained", error=str(error))
 
     async def close(self) -> None:
         """Writes what was sent, and closes. Whoever still waits for an answer gets Unavailable."""

@@ -12,12 +12,13 @@ Connecting, the protocol's parser, pings, reconnects and the replay of subscript
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import Error
+from nats.protocol.command import unsub_cmd
 
 Deliver = Callable[[bytes, bytes, bytes, bytes | None], None]
 """Takes (subject, reply, data, headers as they came). Must not raise."""
@@ -45,6 +46,17 @@ class Connection(Client):
     async def listen(self, subject: str, deliver: Deliver, queue: str = "") -> Subscription:
         """Subscribes; `deliver` is called from the reader, in the order in which messages come."""
         return await self.subscribe(subject, queue=queue, future=cast("asyncio.Future[Any]", _Sink(deliver)))
+
+    async def mute(self, subscriptions: Iterable[Subscription], timeout: float) -> None:
+        """Ends subscriptions; what the server sent before is delivered. `timeout` is in seconds."""
+        ids = [subscription._id for subscription in subscriptions if subscription._id in self._subs]
+        try:
+            if self.is_connected and ids:
+                self._pending += [unsub_cmd(id, 0) for id in ids]
+                await self.barrier(timeout)
+        finally:
+            for id in ids:
+                self._remove_sub(id)
 
     def send(self, subject: str, reply: str, head: bytes, payload: bytes) -> None:
         """Sends a message; `head` is encoded headers or nothing. Nothing is checked here."""
@@ -75,7 +87,7 @@ class Connection(Client):
     def unsent(self) -> int:
         """Bytes that the socket did not take yet."""
         writer = getattr(self._transport, "_io_writer", None)
-        buffered = 0 if writer is None else cast(int, writer.transport.get_write_buffer_size())
+        buffered: int = writer.transport.get_write_buffer_size() if writer is not None else 0
         return buffered + self._pending_data_size
 
     async def sent(self) -> None:
@@ -110,7 +122,8 @@ class Connection(Client):
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
         subscription = self._subs.get(sid)
         if subscription is not None:
-            cast(_Sink, subscription._future).deliver(subject, reply, data, headers)
+            sink: Any = subscription._future
+            sink.deliver(subject, reply, data, headers)
 
     async def _process_err(self, err_msg: str) -> None:
         """nats-py closes for good at most errors of a server: here all but refused permissions lead to a

@@ -1,0 +1,252 @@
+"""A service of a tier's API: endpoints that `nats micro` can list and `nats req` can ask (ADR-32).
+
+nats-py's own layer answers one request after the other, so that one that waits delays all. Here each
+is a task of its own; an endpoint has room for so many at once, and as many again may wait.
+
+Requests are JSON or msgpack and answered in kind. An error is answered as `{"error": {"code", "message",
+"field"?, "hint"?}}` with the headers `Nats-Service-Error` and `Nats-Service-Error-Code`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Self, TypeVar
+
+import structlog
+from pydantic import BaseModel
+
+from bus import wire
+from bus.client import Bus, Message, Subscription
+from bus.contracts import Answer, parse
+from bus.errors import BadRequest, OteError, Unavailable
+from bus.event import new_id, now
+
+R = TypeVar("R", bound=BaseModel)
+Body = Mapping[str, Any] | Answer
+
+DEFAULT_LIMIT = 256
+STOP_GRACE = 5.0
+"""Seconds that requests have to end when their service stops."""
+MAX_ERROR_HEADER = 500
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_VERSION = re.compile(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?")
+_RESPONSE = "io.nats.micro.v1.{}_response"
+
+logger = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Endpoint(Generic[R]):
+    """One question that a service answers, and how often it did. Times are nanoseconds."""
+
+    name: str
+    subject: str
+    request: type[R]
+    handler: Callable[[R], Awaitable[Body]]
+    metadata: Mapping[str, str]
+    queue: str
+    limit: int
+    room: asyncio.Semaphore
+    active: int = 0
+    requests: int = 0
+    errors: int = 0
+    last_error: str = ""
+    time: int = 0
+
+    def info(self) -> dict[str, Any]:
+        """As in an INFO response."""
+        about = {"name": self.name, "subject": self.subject, "metadata": dict(self.metadata)}
+        return {**about, "queue_group": self.queue}
+
+    def stats(self) -> dict[str, Any]:
+        """As in a STATS response."""
+        return {
+            "name": self.name,
+            "subject": self.subject,
+            "queue_group": self.queue,
+            "num_requests": self.requests,
+            "num_errors": self.errors,
+            "last_error": self.last_error,
+            "processing_time": self.time,
+            "average_processing_time": self.time // self.requests if self.requests else 0,
+        }
+
+
+class Service:
+    """Endpoints under one name; add them, then `start`. As a context manager it starts and stops."""
+
+    def __init__(
+        self, bus: Bus, name: str, *, version: str, description: str = "", metadata: Mapping[str, str] | None = None
+    ) -> None:
+        self.id = new_id()
+        self._bus = bus
+        about = {"name": _checked(name), "id": self.id, "version": semantic(version)}
+        self._about = {**about, "metadata": dict(metadata or {})}
+        self._description = description
+        self._started = now()
+        self._endpoints: list[Endpoint[Any]] = []
+        self._subscriptions: list[Subscription] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def endpoint(
+        self,
+        name: str,
+        subject: str,
+        request: type[R],
+        handler: Callable[[R], Awaitable[Body]],
+        *,
+        metadata: Mapping[str, str] | None = None,
+        queue: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> None:
+        """Answers requests on `subject`: parsed to `request`, handled concurrently, at most `limit` at once.
+
+        Without `queue` every service that listens answers: right for what only one process does."""
+        room = asyncio.Semaphore(limit)
+        self._endpoints.append(
+            Endpoint(_checked(name), subject, request, handler, metadata or {}, queue or "", limit, room),
+        )
+
+    async def start(self) -> None:
+        """Returns when the server knows of all endpoints."""
+        self._started = now()
+        for endpoint in self._endpoints:
+            handler = _taker(self._take, endpoint)
+            self._subscriptions.append(await self._bus.subscribe(endpoint.subject, handler, queue=endpoint.queue))
+        for verb, answer in (("PING", self.ping), ("INFO", self.info), ("STATS", self.stats)):
+            for subject in (
+                f"$SRV.{verb}",
+                f"$SRV.{verb}.{self._about['name']}",
+                f"$SRV.{verb}.{self._about['name']}.{self.id}",
+            ):
+                self._subscriptions.append(await self._bus.subscribe(subject, _monitor(answer)))
+        await self._bus.flush()
+
+    async def stop(self, grace: float = STOP_GRACE) -> None:
+        """Takes no more requests, and lets those it has come to an end for `grace` seconds."""
+        subscriptions, self._subscriptions = self._subscriptions, []
+        await self._bus.drain(subscriptions)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    # Monitoring ------------------------------------------------------------------------------
+
+    def ping(self) -> dict[str, Any]:
+        """The answer to PING."""
+        return {"type": _RESPONSE.format("ping"), **self._about}
+
+    def info(self) -> dict[str, Any]:
+        """The answer to INFO."""
+        endpoints = [endpoint.info() for endpoint in self._endpoints]
+        return {
+            **self._about,
+            "type": _RESPONSE.format("info"),
+            "description": self._description,
+            "endpoints": endpoints,
+        }
+
+    def stats(self) -> dict[str, Any]:
+        """The answer to STATS."""
+        endpoints = [endpoint.stats() for endpoint in self._endpoints]
+        return {**self._about, "type": _RESPONSE.format("stats"), "started": self._started, "endpoints": endpoints}
+
+    # Requests --------------------------------------------------------------------------------
+
+    def _take(self, endpoint: Endpoint[Any], message: Message) -> None:
+        if endpoint.active >= 2 * endpoint.limit:
+            endpoint.requests += 1
+            busy = Unavailable(f"{endpoint.name} is busy with {endpoint.active} requests", hint="ask again later")
+            _answer_error(endpoint, message, busy, wire.JSON)
+            return
+        endpoint.active += 1
+        task = asyncio.create_task(self._serve(endpoint, message), name=f"{self._about['name']} {endpoint.name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, endpoint: Endpoint[Any], message: Message) -> None:
+        content_type = wire.JSON
+        try:
+            async with endpoint.room:
+                begin = time.perf_counter_ns()
+                try:
+                    content_type = wire.content_of(message.data, message.headers.get(wire.CONTENT_TYPE))
+                    body = wire.parse_body(message.data, content_type)
+                    answer = await endpoint.handler(parse(endpoint.request, body))
+                    _answer(message, answer, content_type)
+                finally:
+                    endpoint.requests += 1
+                    endpoint.time += time.perf_counter_ns() - begin
+        except asyncio.CancelledError:
+            _answer_error(endpoint, message, Unavailable(f"{endpoint.name} is stopping"), content_type)
+            raise
+        except OteError as error:
+            _answer_error(endpoint, message, error, content_type)
+        except Exception:
+            reference = new_id()
+            logger.exception("request failed", endpoint=endpoint.name, reference=reference)
+            internal = OteError("internal error", hint=f"the tier's log has it under {reference}")
+            _answer_error(endpoint, message, internal, content_type)
+        finally:
+            endpoint.active -= 1
+
+
+def semantic(version: str) -> str:
+    """A Python version as the semantic version that ADR-32 wants: `0.2.dev1` is `0.2.0-dev1`."""
+    found = _VERSION.match(version)
+    if not found:
+        raise ValueError(f"{version!r} is no version")
+    core = ".".join(str(int(part or 0)) for part in found.group(1, 2, 3))
+    rest = re.sub(r"[^0-9A-Za-z]+", "-", version[found.end() :]).strip("-")
+    return f"{core}+{rest}" if rest.isdigit() else f"{core}-{rest}" if rest else core
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a service or endpoint: letters, digits, '-' and '_'")
+    return name
+
+
+def _taker(take: Callable[[Endpoint[Any], Message], None], endpoint: Endpoint[Any]) -> Callable[[Message], None]:
+    return lambda message: take(endpoint, message)
+
+
+def _monitor(answer: Callable[[], dict[str, Any]]) -> Callable[[Message], None]:
+    return lambda message: message.respond(json.dumps(answer()).encode())
+
+
+_HEADERS = {wire.JSON: wire.JSON_HEADERS, wire.MSGPACK: wire.MSGPACK_HEADERS}
+
+
+def _answer(message: Message, answer: Body, content_type: str) -> None:
+    body = answer.dump() if isinstance(answer, Answer) else answer
+    try:
+        message.respond(wire.dump_body(body, content_type), _HEADERS[content_type])
+    except BadRequest as error:
+        raise BadRequest(error.message, hint="ask for less: a smaller limit, or fewer fields") from None
+
+
+def _answer_error(endpoint: Endpoint[Any], message: Message, error: OteError, content_type: str) -> None:
+    endpoint.errors += 1
+    endpoint.last_error = f"{error.status}:{error.message}"
+    line = " ".join(error.message.split())[:MAX_ERROR_HEADER]
+    headers = {wire.SERVICE_ERROR: line or error.code, wire.SERVICE_ERROR_CODE: str(error.status)}
+    try:
+        message.respond(wire.dump_body(error.body(), content_type), {**_HEADERS[content_type], **headers})
+    except OteError as lost:
+        logger.warning("an error was not answered", endpoint=endpoint.name, error=error.message, why=str(lost))
