@@ -69,6 +69,11 @@ class LocalApi:
         """All clusters, or those that a selector names."""
         return [cluster async for cluster in self._rows("clusters", {"select": select})]
 
+    async def resolved(self, select: str, shim: str | None) -> list[str]:
+        """The paths that a command with this selector, for this shim, would go to."""
+        answer = await self.ask("resolve_selector", {"select": select, "shim": shim})
+        return list(answer["targets"])
+
     async def commands(self, *, pending: bool = False, on: str | None = None) -> list[Answer]:
         """The commands that this tier knows, the newest first; only those `pending`, or with a target among `on`."""
         request = {"pending": pending or None, "on": on}

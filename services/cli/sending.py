@@ -74,20 +74,16 @@ async def _submit(api: LocalApi, do: Mapping[str, Any], sending: Sending) -> dic
 
 
 async def _dry_run(api: LocalApi, do: Mapping[str, Any], sending: Sending, common: Common) -> Exit:
-    clusters = [cluster for cluster in await api.clusters(sending.on) if _runs(cluster, do.get("shim"))]
+    targets = await api.resolved(sending.on, do.get("shim"))
     if common.output == "name":
-        show_names(cluster["path"] for cluster in clusters)
+        show_names(targets)
     elif not common.for_people:
-        show_data({"to": sending.on, "do": do, "clusters": clusters}, common.output)
+        show_data({"to": sending.on, "do": do, "count": len(targets), "targets": targets}, common.output)
     else:
-        note(f"dry run: {doing(do)} would go to {count_of(len(clusters), 'cluster')}")
+        note(f"dry run: {doing(do)} would go to {count_of(len(targets), 'cluster')}")
+        clusters = [cluster for cluster in await api.clusters(sending.on) if cluster["path"] in set(targets)]
         show(cluster_table(clusters, datetime.now(UTC), wide=common.output == "wide"))
     return Exit.OK
-
-
-def _runs(cluster: Mapping[str, Any], shim: str | None) -> bool:
-    """Only clusters with the needed shim are addressees."""
-    return bool(cluster["shims"]) if shim is None else shim in cluster["shims"]
 
 
 def _show_short(answer: Mapping[str, Any], common: Common) -> None:

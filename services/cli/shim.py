@@ -8,17 +8,17 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from rich.text import Text
 
+from bus.errors import BadRequest
 from services.cli.arguments import parse_arguments
 from services.cli.exits import Exit
 from services.cli.local_api import connected
 from services.cli.options import COMMON, Common, Span
 from services.cli.printing import show, show_data, show_names
-from services.cli.render import Cell, table
-from services.cli.shim_check import Finding, ShimCheck
+from services.cli.render import table
+from services.shims.check import Finding
+from services.shims.check import check as check_shim
 
 app = App(name="shim", help="Checks shims.")
-
-_STYLES = {"ok": "green", "note": "yellow", "fail": "bold red"}
 
 
 @app.command
@@ -30,7 +30,8 @@ async def check(
     timeout: Annotated[Span, Parameter(show_default=True)] = 5.0,
     common: Common = COMMON,
 ) -> Exit:
-    """Checks that a running shim keeps the shim wire. Nothing is changed, unless a verb is named.
+    """Checks that a running shim keeps the shim wire: a verb that does not exist is executed, and one that only
+    reads, or the one that is named.
 
     Parameters
     ----------
@@ -39,27 +40,29 @@ async def check(
     args
         Arguments of --verb: name=web replicas:=3, or one JSON object.
     verb
-        Execute this verb for real; twice under one id if the shim says that it is idempotent.
+        Execute this verb, and again under the same id if the shim says that it is idempotent.
     timeout
         How long each answer may take.
     """
+    arguments = parse_arguments(args)
+    if arguments and verb is None:
+        raise BadRequest("arguments are for a verb", field="args", hint="name it: --verb")
     async with connected(common) as bus:
-
-        async def ask(subject: str, data: bytes) -> bytes:
-            return (await bus.request(subject, data, timeout=timeout)).data
-
-        findings = await ShimCheck(kind, ask, verb, parse_arguments(args)).run()
+        findings = await check_shim(bus, kind, verb=verb, args=arguments, timeout=timeout)
     _show(findings, common)
-    return Exit.FAILED if any(finding.level == "fail" for finding in findings) else Exit.OK
+    return Exit.OK if all(finding.ok for finding in findings) else Exit.FAILED
 
 
 def _show(findings: list[Finding], common: Common) -> None:
     if common.output == "name":
-        show_names(finding.check for finding in findings if finding.level == "fail")
+        show_names(finding.name for finding in findings if not finding.ok)
     elif common.for_people:
-        rows: list[list[Cell]] = [
-            [finding.check, Text(finding.level, _STYLES[finding.level]), finding.said] for finding in findings
-        ]
-        show(table(["CHECK", "", "FOUND"], rows))
+        show(table(["CHECK", "", "FOUND"], [[finding.name, _level(finding), finding.message] for finding in findings]))
     else:
         show_data({"checks": [asdict(finding) for finding in findings]}, common.output)
+
+
+def _level(finding: Finding) -> Text:
+    if not finding.ok:
+        return Text("fail", "bold red")
+    return Text("note", "yellow") if finding.note else Text("ok", "green")

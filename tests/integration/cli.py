@@ -73,6 +73,7 @@ REQUESTS: dict[str, type[BaseModel]] = {
     "command": messages.CommandRequest,
     "commands": messages.CommandsRequest,
     "log": messages.LogRequest,
+    "resolve_selector": messages.ResolveSelectorRequest,
     "resolve": messages.ResolveRequest,
     "status": messages.StatusRequest,
     "submit": messages.SubmitRequest,

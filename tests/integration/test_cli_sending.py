@@ -23,6 +23,9 @@ from tests.support import NatsServer, eventually
 MANIFEST = "{apiVersion: v1, kind: ConfigMap, metadata: {name: shop}, data: {open: 'yes'}}"
 
 
+SHIMS: dict[str, list[str]] = {"r.a": ["local"], "r.b": [], "r.c": ["k3s", "local"]}
+
+
 class Fleet:
     """Clusters whose answers to a command a test writes; it answers `submit`, `command`, `status`, `clusters`."""
 
@@ -31,7 +34,7 @@ class Fleet:
         self.submitted: list[SubmitRequest] = []
         self.polls = 0
         self.api = ScriptedApi({"submit": self._submit, "command": self._command, "status": self._status})
-        self.api.endpoints["clusters"] = self._clusters
+        self.api.endpoints |= {"clusters": self._clusters, "resolve_selector": self._resolve_selector}
         self._changed = asyncio.Event()
 
     @staticmethod
@@ -62,8 +65,12 @@ class Fleet:
 
     def _clusters(self, body: dict[str, Any]) -> dict[str, Any]:
         row = {"state": "online", "tags": [], "lag": {"events": 0, "seconds": 0}, "last_seen": now()}
-        shims = {"r.a": ["local"], "r.b": [], "r.c": ["k3s", "local"]}
-        return {"clusters": [row | {"path": path, "name": path, "shims": kinds} for path, kinds in shims.items()]}
+        return {"clusters": [row | {"path": path, "name": path, "shims": kinds} for path, kinds in SHIMS.items()]}
+
+    def _resolve_selector(self, body: dict[str, Any]) -> dict[str, Any]:
+        kind = body.get("shim")
+        targets = [path for path, kinds in SHIMS.items() if (kind in kinds if kind else kinds)]
+        return {"targets": targets, "count": len(targets)}
 
 
 @pytest.fixture
