@@ -18,9 +18,7 @@ from services.tier.runtime import Runtime
 WAITERS = 10_000
 
 
-def local_api(
-    runtime: Runtime, commands: Commands, registry: Registry, overview: Overview, events: Events
-) -> Service:
+def local_api(runtime: Runtime, commands: Commands, registry: Registry, overview: Overview, events: Events) -> Service:
     """The service, ready to start."""
 
     async def resolve_selector(request: m.ResolveSelectorRequest) -> dict[str, Any]:
@@ -43,9 +41,7 @@ def local_api(
     service.endpoint("cancel", subjects.local("cancel"), m.CancelRequest, commands.cancel)
     service.endpoint("resolve", subjects.local("resolve"), m.ResolveRequest, commands.resolve)
     service.endpoint("clusters", subjects.local("clusters"), m.ClustersRequest, overview.clusters)
-    service.endpoint(
-        "resolve_selector", subjects.local("resolve_selector"), m.ResolveSelectorRequest, resolve_selector
-    )
+    service.endpoint("resolve_selector", subjects.local("resolve_selector"), m.ResolveSelectorRequest, resolve_selector)
     service.endpoint("log", subjects.local("log"), m.LogRequest, events.read, limit=WAITERS)
     service.endpoint("status", subjects.local("status"), m.StatusRequest, status)
     return service

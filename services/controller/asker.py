@@ -103,12 +103,8 @@ class Asker:
         for link in self.links:
             try:
                 await self._sync(link)
-            except Unavailable as error:
-                if link.turn("down", None):
-                    logger.warning("ancestor is away", ancestor=link.path, error=str(error))
-                continue
-            except OteError as error:
-                logger.error("sync failed", ancestor=link.path, error=str(error))
+            except Exception as error:
+                _failed(link, error)
                 continue
             if self._round % FAR_ROUNDS:
                 return
@@ -180,11 +176,11 @@ class Asker:
     async def _parts(self, buckets: list[int]) -> list[list[int]]:
         """The buckets in groups whose positions fit one message."""
         held = (await self._holdings()).mail
-        parts: list[list[int]] = []
-        size = POSITIONS_LIMIT
+        parts: list[list[int]] = [[]]
+        size = 0
         for bucket in buckets:
             count = len(positions.select(held, [bucket]))
-            if size + count > POSITIONS_LIMIT and (not parts or size):
+            if parts[-1] and size + count > POSITIONS_LIMIT:
                 parts.append([])
                 size = 0
             parts[-1].append(bucket)
@@ -224,3 +220,16 @@ class Asker:
                 self.shipped += len(page.events)
         finally:
             window.release()
+
+
+def _failed(link: Link, error: BaseException) -> None:
+    """The next round tries again, whatever it was: repair must outlive every surprise."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, Unavailable):
+        if link.turn("down"):
+            logger.warning("ancestor is away", ancestor=link.path, error=str(error))
+    elif isinstance(error, OteError):
+        logger.error("sync failed", ancestor=link.path, error=str(error))
+    else:
+        logger.error("sync failed", ancestor=link.path, exc_info=error)

@@ -217,7 +217,9 @@ def _listed(
     """One more than asked for, if there are more."""
     found: dict[str, CommandRow] = {}
     for target in [None] if on is None else on:
-        page = reader.commands(target=target, open_only=bool(request.pending), limit=request.limit + 1, before=request.after)
+        page = reader.commands(
+            target=target, open_only=bool(request.pending), limit=request.limit + 1, before=request.after
+        )
         found.update((row.id, row) for row in page)
     rows = sorted(found.values(), key=lambda row: (row.submitted, row.id), reverse=True)[: request.limit + 1]
     return [(row, reader.summary(row.id)) for row in rows]
