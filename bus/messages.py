@@ -1,4 +1,4 @@
-"""The public messages: the local API of every tier, the wire of the shims, and heartbeats.
+"""The public messages: the local API of every tier, heartbeats, and those of the shims.
 
 Each endpoint `ote.local.<name>` has a request and an answer; `docs/schemas/` holds them as JSON Schemas.
 Paging is the same everywhere: an answer's `next` is the following request's `after`.
@@ -27,6 +27,14 @@ from bus.contracts import (
     Verb,
     Wait,
 )
+from bus.shim_messages import DescribeAnswer as DescribeAnswer
+from bus.shim_messages import DescribeRequest as DescribeRequest
+from bus.shim_messages import ExecuteAnswer as ExecuteAnswer
+from bus.shim_messages import ExecuteRequest as ExecuteRequest
+from bus.shim_messages import ShimError as ShimError
+from bus.shim_messages import ShimVerb as ShimVerb
+from bus.shim_messages import WatchAnswer as WatchAnswer
+from bus.shim_messages import WatchRequest as WatchRequest
 
 # Errors ------------------------------------------------------------------------------------------
 
@@ -354,64 +362,6 @@ class StatusAnswer(Answer):
     commands: Commands
     backlog: dict[str, Count]
     log: Disk
-
-
-# Shims -------------------------------------------------------------------------------------------
-
-
-class DescribeRequest(Request):
-    """What can this shim do?"""
-
-
-class ShimVerb(Answer):
-    """One verb. `idempotent`: done twice it has the effect of once, so after a crash it may be repeated."""
-
-    idempotent: bool = False
-    description: str | None = None
-
-
-class DescribeAnswer(Answer):
-    """A shim and its verbs."""
-
-    kind: Kind
-    version: str | None = None
-    verbs: dict[str, ShimVerb]
-
-
-class ExecuteRequest(Request):
-    """One command for a shim; `attempt` counts from 1, `deadline` is UTC."""
-
-    id: Uuid
-    attempt: int = Field(ge=1)
-    verb: Verb
-    args: dict[str, Any]
-    deadline: Time | None = None
-
-
-class ShimError(Answer):
-    """Why a shim did not succeed; `code` is a short word for programs."""
-
-    code: str = "failed"
-    message: str
-
-
-class ExecuteAnswer(Answer):
-    """What came of it; `error` may be plain text."""
-
-    ok: bool
-    result: Any = None
-    error: ShimError | str | None = None
-
-
-class WatchRequest(Request):
-    """Tell all objects, then each change, until nobody listens; an empty message ends the answers."""
-
-
-class WatchAnswer(Answer):
-    """One object as it is now, or as it last was."""
-
-    type: Literal["applied", "deleted"]
-    object: dict[str, Any]
 
 
 # Between tiers -----------------------------------------------------------------------------------

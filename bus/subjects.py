@@ -165,11 +165,6 @@ def tags_below(path: str) -> list[str]:
     return [f"ote.tag.*.{_checked(path)}.>"]
 
 
-def tags_above_and_below(path: str) -> list[str]:
-    """Commands for clusters with any tag at the scopes in which this cluster is, and at those below."""
-    return [*(f"ote.tag.*.{scope}" for scope in _scopes(path)), *tags_below(path)]
-
-
 def events_below(path: str) -> str:
     """Events of every cluster strictly below."""
     return f"ote.evt.*.{_checked(path)}.>"

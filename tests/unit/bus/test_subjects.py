@@ -47,11 +47,6 @@ def test_subscriptions() -> None:
     assert subjects.unders_below("root.east") == ["ote.under.root.east.>"]
     assert subjects.tags_of("camera", "root.east") == ["ote.tag.camera.root.east", "ote.tag.camera.root"]
     assert subjects.tags_below("root.east") == ["ote.tag.*.root.east.>"]
-    assert subjects.tags_above_and_below("root.east") == [
-        "ote.tag.*.root.east",
-        "ote.tag.*.root",
-        "ote.tag.*.root.east.>",
-    ]
     assert subjects.events_below("root.east") == "ote.evt.*.root.east.>"
     assert subjects.heartbeats_of_children("root.east") == "ote.hb.root.east.*"
     assert subjects.syncs_to("root.east") == "ote.sync.1.root.east.>"
@@ -152,7 +147,6 @@ def test_a_cluster_hears_what_is_meant_for_it(path: str, tag: str) -> None:
     for scope in [path, *paths.ancestors(path)]:
         assert subjects.under(scope) in subjects.scopes_of(path)
         assert subjects.tagged(tag, scope) in subjects.tags_of(tag, path)
-        assert sum(matches(p, subjects.tagged(tag, scope)) for p in subjects.tags_above_and_below(path)) == 1
 
 
 @given(given_.paths, given_.tags())
