@@ -73,10 +73,8 @@ def _documents(args: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _manifest(at: str, document: Any, cluster_scoped: frozenset[str]) -> Manifest:
-    reference = _reference(at, document, cluster_scoped)
-    metadata = document.get("metadata")
-    if metadata is None:
-        raise _bad(at, "metadata", "Required value: a map with the name of the object", reference)
+    reference = _reference(at, document, cluster_scoped, bare=False)
+    metadata = document["metadata"]
     if not reference.api_version:
         raise _bad(at, "apiVersion", "Required value: such as v1 or apps/v1")
     for field, free in (("labels", False), ("annotations", True)):
@@ -89,11 +87,12 @@ def _manifest(at: str, document: Any, cluster_scoped: frozenset[str]) -> Manifes
     return Manifest(at, reference, {**document, "metadata": metadata})
 
 
-def _reference(at: str, document: Any, cluster_scoped: frozenset[str]) -> Reference:
+def _reference(at: str, document: Any, cluster_scoped: frozenset[str], *, bare: bool = True) -> Reference:
+    """The object that is meant; its name may stand outside of `metadata` where a `bare` reference will do."""
     if not isinstance(document, Mapping):
         raise _bad(at, "", f"Invalid value: {shown(document)}: must be a map")
-    in_metadata = "metadata" in document
-    place = document["metadata"] if in_metadata else document
+    in_metadata = not bare or "metadata" in document
+    place = document.get("metadata", {}) if in_metadata else document
     if not isinstance(place, Mapping):
         raise _bad(at, "metadata", f"Invalid value: {shown(place)}: must be a map")
     prefix = "metadata." if in_metadata else ""
