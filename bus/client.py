@@ -35,7 +35,10 @@ UNSENT_LIMIT = 64 * 1024 * 1024
 """Bytes that may wait for a server that reads too slowly."""
 DROP_LOG_INTERVAL = 1.0
 
-_NOT_IN_SUBJECT = re.compile(r"[\s\0]|^$")
+MAX_SUBJECT = 900
+"""Characters: a server ends the connection at a line of more than 4096 bytes."""
+
+_NOT_IN_SUBJECT = re.compile(r"[\s\0\ud800-\udfff]|^$")
 
 
 @dataclass(slots=True)
@@ -196,8 +199,7 @@ class Bus:
         connection = self._connection
         if not self.connected:
             raise self._away()
-        if _NOT_IN_SUBJECT.search(subject):
-            raise BadRequest(f"{subject[:100]!a} is no subject", field="subject")
+        _check_subject(subject)
         head = encode_headers(headers)
         size = len(head) + len(payload)
         if size > connection.max_payload:
@@ -292,10 +294,11 @@ class Bus:
                 self.stats.handler_errors += 1
                 self._log.exception("handler failed", subject=message.subject)
 
+        _check_subject(subject)
         try:
             heard = await self._connection.listen(subject, deliver, queue or "")
         except BadSubjectError:
-            raise BadRequest(f"{subject[:100]!a} is nothing to subscribe to", field="subject") from None
+            raise BadRequest(f"{subject!a} is nothing to subscribe to", field="subject") from None
         except Error:
             raise self._away() from None
         subscription = Subscription(self, heard)
@@ -339,6 +342,11 @@ class Bus:
         self._closed = True
         self._inbox.fail("the bus is closed")
         await self._connection.end()
+
+
+def _check_subject(subject: str) -> None:
+    if len(subject) > MAX_SUBJECT or _NOT_IN_SUBJECT.search(subject):
+        raise BadRequest(f"{subject[:100]!a} is no subject", field="subject")
 
 
 def _service_error(answer: Message) -> OteError:
