@@ -1,0 +1,1 @@
+"""`ote demo`: the main job, end to end, on this machine."""
