@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgpack
-
 from bus.errors import BadRequest, NotFound, Refused
 from bus.event import Event, format_time, new_id
 from bus.messages import CancelRequest, CommandRequest, CommandsRequest, ResolveRequest, SubmitRequest
@@ -21,9 +19,6 @@ from store.api import CommandRow, Reader, TargetRow, Tx
 
 #: Targets that are listed in an answer, unless more are asked for.
 LISTED = 100
-#: What a message needs beside the command's body, and for each addressee (bytes).
-_OVERHEAD = 2_048
-_PER_TARGET = 120
 
 
 class Commands:
@@ -42,7 +37,6 @@ class Commands:
         order = _order(request)
         paths = self.addressees(order.selector, order.do.get("shim"))
         targets = [Target(path, self._registry.epoch(path)) for path in paths]
-        self._check_size(order, len(targets))
         chunks = submission.plan(targets, self._registry.common_tag)
         if request.wait is None:
             events = await self._write(order, chunks)
@@ -59,7 +53,8 @@ class Commands:
             self._tracker.forget(order.id, watch)
 
     async def _write(self, order: Order, chunks: Sequence[submission.Chunk]) -> list[Event]:
-        return await self._runtime.log.write(lambda tx: submission.submit(tx, order, chunks))
+        limit = self._runtime.bus.max_payload
+        return await self._runtime.log.write(lambda tx: submission.submit(tx, order, chunks, limit))
 
     def addressees(self, selector: str, kind: str | None) -> list[str]:
         """The selected clusters that have the shim which the command needs (any, if kind is None)."""
@@ -73,16 +68,6 @@ class Commands:
                 hint="`ote get clusters -o wide` shows the shims of each",
             )
         return able
-
-    def _check_size(self, order: Order, count: int) -> None:
-        body = len(msgpack.packb(order.data(count)))
-        size = body + _OVERHEAD + _PER_TARGET * min(count, submission.CHUNK)
-        if size > (limit := self._runtime.bus.max_payload):
-            raise BadRequest(
-                f"the command takes {size} bytes as a message, the server takes {limit}",
-                field="do",
-                hint="split it into several commands, or raise max_payload on every server of the tree",
-            )
 
     @staticmethod
     def _accepted(id: str, paths: Sequence[str]) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class Simulation:
         size = self.rng.choice([1, 2, 10])
         parts = [sorted(targets)[i : i + size] for i in range(0, len(targets), size)]
         chunks = [c for part in parts for c in submission.plan([Target(path) for path in part], lambda _: None)]
-        node.log.apply(lambda tx: submission.submit(tx, order, chunks))
+        node.log.apply(lambda tx: submission.submit(tx, order, chunks, 1 << 20))
         if not self.rules.publish_after_commit:
             self.publish(
                 node, [s.event for s in node.log._state.rows.values() if s.event.source == origin][-len(chunks) :]

@@ -10,11 +10,12 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
 from bus import subjects
-from bus.errors import Conflict, NotFound, Refused
+from bus.errors import BadRequest, Conflict, NotFound, Refused
 from bus.event import Addressee, Cover, Draft, Event
 from bus.paths import common_scope
 from bus.types import CANCEL, RESOLVE, SUBMITTED
@@ -23,11 +24,14 @@ from store.api import CommandRow, TargetRow, Tx
 #: Addressees of one event: 10,000 targets are some tens of messages, each well below 64 KB.
 CHUNK = 300
 
+#: What a message has around an event: headers, and the frame (bytes).
+ENVELOPE = 256
+
 #: The states of a target that is still open for the origin.
 OPEN = frozenset({"accepted", "received", "started"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Order:
     """A command before it has a place. `expiresat` is RFC 3339 text; `selector` is kept as the user
     wrote it, the resolved targets are final."""
@@ -41,6 +45,7 @@ class Order:
     ttl: float | None = None
     expiresat: str | None = None
 
+    @cached_property
     def digest(self) -> str:
         """Tells whether a second submit with the same id asks for the same."""
         content = [self.selector, self.do, self.key, self.lane, self.ttl]
@@ -52,7 +57,7 @@ class Order:
             "command": self.id,
             "selector": self.selector,
             "do": self.do,
-            "digest": self.digest(),
+            "digest": self.digest,
             "count": count,
         }
         data.update((name, value) for name in ("key", "lane") if (value := getattr(self, name)) is not None)
@@ -94,14 +99,15 @@ def _narrowest(paths: Sequence[str], common_tag: CommonTag) -> str:
     return subjects.tagged(tag, scope) if tag else subjects.under(scope)
 
 
-def submit(tx: Tx[Event], order: Order, chunks: Sequence[Chunk]) -> list[Event]:
+def submit(tx: Tx[Event], order: Order, chunks: Sequence[Chunk], max_payload: int) -> list[Event]:
     """Records the command. Returns its events; none if the same command was submitted before.
 
     Raises:
         Conflict: a command with this id and another content exists.
+        BadRequest: an event would not fit a message of `max_payload` bytes.
     """
     if (existing := tx.command(order.id)) is not None:
-        if existing.digest != order.digest():
+        if existing.digest != order.digest:
             raise Conflict(
                 f"command {order.id} exists with another content",
                 field="id",
@@ -123,7 +129,14 @@ def submit(tx: Tx[Event], order: Order, chunks: Sequence[Chunk]) -> list[Event]:
             expiresat=order.expiresat,
             supersedes=covers,
         )
-        events.append(tx.append(draft))
+        event = tx.append(draft)
+        if (size := len(event.body) + ENVELOPE) > max_payload:
+            raise BadRequest(
+                f"the command takes {size:,} bytes as a message, the server takes {max_payload:,}",
+                field="do",
+                hint="split it into several commands, or raise max_payload on every server of the tree",
+            )
+        events.append(event)
     return events
 
 

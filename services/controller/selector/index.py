@@ -7,17 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
+from bus.paths import name as name_of
+
 
 class Candidate(NamedTuple):
     """One cluster that can be selected: its path, and its tags (`camera` is {"camera": ""})."""
 
     path: str
     tags: Mapping[str, str]
-
-
-def name_of(path: str) -> str:
-    """The cluster's own name: the last of its path."""
-    return path.rpartition(".")[2]
 
 
 def tag_text(key: str, value: str) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bus.errors import BadRequest
+from bus.paths import shown
 from services.controller.selector.expr import (
     Expr,
     Glob,
@@ -30,7 +31,7 @@ from services.controller.selector.expr import (
     glob,
     negated,
 )
-from services.controller.selector.text import nearest, quoted
+from services.controller.selector.text import nearest
 
 MAX_DEPTH = 32
 MAX_WIDE = 64
@@ -74,7 +75,7 @@ def _check_characters(text: str) -> None:
         at = next((i for i, char in enumerate(text[:at]) if not (char.isprintable() or char.isspace())), at)
     if at < len(text):
         raise _bad(
-            f"character {at + 1}: expected a name, a path, a tag or an operator, found {quoted(text[at])}",
+            f"character {at + 1}: expected a name, a path, a tag or an operator, found {shown(text[at])}",
             _HINTS.get(text[at]),
         )
 
@@ -151,7 +152,7 @@ class _Parser:
         hint = _HINTS.get(token.text)
         if token.text == "!" and self._text.startswith("!=", token.at):
             hint = "`!=` is written `not tag:KEY=VALUE`"
-        return _bad(f"character {token.at + 1}: expected {expected}, found {quoted(token.text)}", hint)
+        return _bad(f"character {token.at + 1}: expected {expected}, found {shown(token.text)}", hint)
 
 
 def _leaf(token: _Token) -> Leaf:
@@ -164,8 +165,8 @@ def _leaf(token: _Token) -> Leaf:
         near = nearest(prefix, _PREFIXES)
         known = ", ".join(f"`{known}:`" for known in _PREFIXES)
         raise _bad(
-            f"character {token.at + 1}: expected one of the prefixes {known}, found {quoted(prefix + ':')}",
-            f"did you mean {quoted(f'{near}:{rest}')}?" if near else None,
+            f"character {token.at + 1}: expected one of the prefixes {known}, found {shown(prefix + ':')}",
+            f"did you mean {shown(f'{near}:{rest}')}?" if near else None,
         )
     if not rest:
         raise _bad(f"character {token.at + len(prefix) + 2}: expected {_PREFIX_NEEDS[prefix]} right after `{prefix}:`")
@@ -185,7 +186,7 @@ def _bare(word: str, token: _Token) -> Leaf:
 def _name(word: str, token: _Token) -> Name:
     if "." in word:
         raise _bad(
-            f"character {token.at + 1}: expected a name, which has no dots, found {quoted(word)}",
+            f"character {token.at + 1}: expected a name, which has no dots, found {shown(word)}",
             "a path is written without `name:`",
         )
     return Name(_exact(word, token))
@@ -215,7 +216,7 @@ def _tag(word: str, token: _Token) -> Tag | TagGlob:
 def _exact(word: str, token: _Token) -> str:
     if "*" in word:
         raise _bad(
-            f"character {token.at + 1}: expected an exact name or path, found {quoted(word)} with a `*`",
+            f"character {token.at + 1}: expected an exact name or path, found {shown(word)} with a `*`",
             "a glob has no prefix but `like:` and `tag:`",
         )
     if not word:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bus.errors import BadRequest, NotFound
+from bus.paths import is_under, shown
 from services.controller.selector.expr import And, Expr, Glob, Name, Not, Or, Path, Tag, TagGlob, Under
 from services.controller.selector.index import Candidate, Index, indexed, tag_text
 from services.controller.selector.parser import parse
-from services.controller.selector.text import listed, nearest, quoted
+from services.controller.selector.text import listed, nearest
 
 
 def resolve(selector: Expr | str, clusters: Sequence[Candidate] | Index, *, scope: str) -> list[str]:
@@ -61,15 +62,15 @@ class _Resolver:
             hint = "alone, " + listed([f"{part} selects {len(self.select(part))}" for part in expr.parts])
         elif isinstance(expr, Glob):
             hint = "a glob looks at names, paths and tags"
-        return self._missing(f"{quoted(str(expr), 200)} selects none of", hint)
+        return self._missing(f"{shown(str(expr))} selects none of", hint)
 
     def _named(self, name: str) -> str:
         paths = self._index.names.get(name, [])
         if not paths:
-            raise self._unknown(name, f"no cluster is named {quoted(name)} among")
+            raise self._unknown(name, f"no cluster is named {shown(name)} among")
         if len(paths) > 1:
             raise BadRequest(
-                f"{len(paths)} clusters are named {quoted(name)}: {listed(paths)}",
+                f"{len(paths)} clusters are named {shown(name)}: {listed(paths)}",
                 field="to",
                 hint="write the path of the one that you mean"
                 + (f"; `path:{name}` is the one at the top" if name in paths else ""),
@@ -78,22 +79,22 @@ class _Resolver:
 
     def _at(self, path: str) -> str:
         if path not in self._index.paths:
-            raise self._unknown(path, f"no cluster has the path {quoted(path)} among")
+            raise self._unknown(path, f"no cluster has the path {shown(path)} among")
         return path
 
     def _below(self, top: str) -> set[str]:
         if "." not in top and top not in self._index.paths and top in self._index.names:
             top = self._named(top)
         paths = self._index.under(top)
-        if not paths or self._scope.startswith(top + "."):
-            raise self._unknown(top, f"no cluster is at or below {quoted(top)} among")
+        if not paths or (is_under(self._scope, top) and top != self._scope):
+            raise self._unknown(top, f"no cluster is at or below {shown(top)} among")
         return set(paths)
 
     def _tagged(self, key: str, value: str | None) -> set[str]:
         paths = self._index.keys.get(key) if value is None else self._index.tags.get((key, value))
         if not paths:
             text = key if value is None else f"{key}={value}"
-            raise self._missing(f"no cluster has the tag {quoted(text)} among", self._tag_hint(key, text))
+            raise self._missing(f"no cluster has the tag {shown(text)} among", self._tag_hint(key, text))
         return paths
 
     def _globbed(self, pattern: Glob) -> set[str]:
@@ -114,18 +115,18 @@ class _Resolver:
     def _cluster_hint(self, word: str) -> str | None:
         key, equals, value = word.partition("=")
         if key in self._index.keys and (not equals or (key, value) in self._index.tags):
-            return f"{quoted(word)} is a tag: write `tag:{word}`"
-        if word == self._scope or self._scope.startswith(word + "."):
+            return f"{shown(word)} is a tag: write `tag:{word}`"
+        if is_under(self._scope, word):
             return f"this tier commands what is at or below {self._scope}"
         near = nearest(word, self._index.paths if "." in word else self._index.names)
-        return f"did you mean {quoted(near)}?" if near else None
+        return f"did you mean {shown(near)}?" if near else None
 
     def _tag_hint(self, key: str, text: str) -> str | None:
         if values := sorted(value for known, value in self._index.tags if known == key and value):
-            return f"{quoted(key)} has the values {listed(values)}"
+            return f"{shown(key)} has the values {listed(values)}"
         if key in self._index.keys:
             return f"it has no value: write `tag:{key}`"
         if text in self._index.names or text in self._index.paths:
-            return f"{quoted(text)} is a cluster: write it without `tag:`"
+            return f"{shown(text)} is a cluster: write it without `tag:`"
         near = nearest(text, {tag_text(*tag) for tag in self._index.tags} | self._index.keys.keys())
-        return f"did you mean {quoted(f'tag:{near}')}?" if near else None
+        return f"did you mean {shown(f'tag:{near}')}?" if near else None

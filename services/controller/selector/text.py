@@ -1,4 +1,4 @@
-"""How selectors and their errors put what people wrote, and the names that come nearest to it."""
+"""Words for the errors of selectors: lists that do not grow too long, and the name that comes nearest."""
 
 from __future__ import annotations
 
@@ -6,13 +6,8 @@ import difflib
 import heapq
 from collections.abc import Collection, Sequence
 
-_SHOWN = 80
+_LONGEST = 80
 _COMPARED = 400
-
-
-def quoted(text: str, limit: int = _SHOWN) -> str:
-    """The text in quotes, cut and escaped, so that hostile text cannot flood or break an error."""
-    return repr(text if len(text) <= limit else text[:limit] + "...")
 
 
 def listed(words: Sequence[str], limit: int = 10) -> str:
@@ -27,7 +22,7 @@ def nearest(word: str, pool: Collection[str]) -> str | None:
     Comparing a word with 10,000 others takes most of a second, so a big pool is first cut to those that
     begin and end most like it.
     """
-    word = word[:_SHOWN]
+    word = word[:_LONGEST]
     likely: Collection[str] = pool
     if len(pool) > _COMPARED:
         likely = heapq.nlargest(_COMPARED, pool, key=lambda other: _shared_ends(word, other))
