@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from bus.errors import OteError
 from bus.event import Draft, Event
-from bus.messages import DescribeAnswer, ShimVerb, WatchAnswer
+from bus.shim_messages import DescribeAnswer, ShimVerb, WatchAnswer
 from services.shims.keys import objects_in
 from store.api import Reader
 

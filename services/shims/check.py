@@ -17,7 +17,7 @@ from bus import subjects, wire
 from bus.client import Bus
 from bus.errors import BadMessage, Unavailable
 from bus.event import format_time, new_id
-from bus.messages import DescribeAnswer
+from bus.shim_messages import DescribeAnswer
 from services.shims.base import IDEMPOTENT, Answer, Request
 from services.shims.encoding import dump_request, load_answer, load_description
 
@@ -101,7 +101,7 @@ class _Check:
             try:
                 await self._ask(self._request(self._nonsense))
             except Unavailable as error:
-                tried.append(f"{self._subject}: {error.message}")
+                tried.append(error.message)
             except BadMessage:
                 break
             else:

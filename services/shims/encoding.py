@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from bus import wire
 from bus.contracts import parse
 from bus.errors import BadMessage, BadRequest, OteError
-from bus.messages import DescribeAnswer, ExecuteAnswer, ExecuteRequest
+from bus.shim_messages import DescribeAnswer, ExecuteAnswer, ExecuteRequest
 from services.shims.base import Answer, Request, ShimError
 
 _SHOWN = 200

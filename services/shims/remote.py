@@ -14,7 +14,7 @@ from bus import subjects, wire
 from bus.client import Bus, Message, NoAnswer
 from bus.errors import BadMessage, BadRequest, Unavailable
 from bus.event import parse_time
-from bus.messages import DescribeAnswer, WatchAnswer
+from bus.shim_messages import DescribeAnswer, WatchAnswer
 from services.shims.base import Answer, Request, Verb, conventional
 from services.shims.encoding import dump_request, load_answer, load_description
 

@@ -13,7 +13,7 @@ from bus import subjects, wire
 from bus.client import Bus, Message, Subscription
 from bus.errors import BadRequest, OteError
 from bus.event import Event, parse_time
-from bus.messages import DescribeAnswer
+from bus.shim_messages import DescribeAnswer
 from services.shims.base import Answer, Request, TransactionalShim
 from services.shims.encoding import dump_answer, load_request
 from store.api import Log, Tx

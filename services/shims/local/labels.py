@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from bus.errors import BadRequest
-from services.shims.local.names import label_key_fault, label_value_fault, shown
+from bus.paths import shown
+from services.shims.local.names import label_key_fault, label_value_fault
 
 Test: TypeAlias = Callable[[Mapping[str, str]], bool]
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from bus.errors import BadRequest
+from bus.paths import shown
 from services.shims.keys import CLUSTER_SCOPED, DEFAULT_NAMESPACE, manifests_in
-from services.shims.local.names import labels_fault, name_fault, namespace_fault, shown, subdomain_fault
+from services.shims.local.names import labels_fault, name_fault, namespace_fault, subdomain_fault
 
 T = TypeVar("T")
 

@@ -6,13 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from bus.paths import shown
+
 _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _LABEL_NAME = re.compile(_LABEL)
 _SERVICE_NAME = re.compile(r"[a-z](?:[-a-z0-9]*[a-z0-9])?")
 _QUALIFIED = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _RBAC = frozenset({"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"})
-_SHOWN = 80
 
 
 def name_fault(kind: str, name: Any) -> str | None:
@@ -72,12 +73,6 @@ def label_value_fault(value: str) -> str | None:
     """Why this is no value of a label; None if it is."""
     words = "empty or letters, digits, '-', '_' and '.', with a letter or digit at both ends"
     return _fault(value, _QUALIFIED, 63, words) if value else None
-
-
-def shown(value: Any) -> str:
-    """Hostile input as an error may repeat it."""
-    text = ascii(value)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
 def _fault(text: str, pattern: re.Pattern[str], limit: int, words: str) -> str | None:

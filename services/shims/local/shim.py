@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from bus.errors import OteError
 from bus.event import Draft, Event
-from bus.messages import DescribeAnswer, WatchAnswer
+from bus.shim_messages import DescribeAnswer, WatchAnswer
 from bus.subjects import event as event_subject
 from services.shims.base import Answer, Request, Verb, description_of
 from services.shims.keys import objects_in
