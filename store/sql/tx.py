@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgpack
 
 from store.api import CommandRow, Cursor, Draft, E, Recorded, Stream, TargetRow
 from store.projections.commands import COMMANDS, TARGETS, WAYPOINTS
+from store.projections.objects import OBJECTS
 from store.projections.views import command_row, target_row
 from store.sql import queries
 from store.sql.ledger import Ledger
@@ -57,6 +61,11 @@ class SqlTx(SqlReader[E]):
         self._ledger.rows(WAYPOINTS).flush()
         final = None if found.final_row is None else self._at(found.final_row)
         return target_row(found, self._waypoints(command), final)
+
+    def object(self, api_version: str, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        self._ledger.fold()
+        found = self._ledger.rows(OBJECTS).get(kind, namespace, name, api_version)
+        return msgpack.unpackb(found.manifest) if found else None
 
     def _at(self, row: int) -> E:
         filed = self._ledger.filed
