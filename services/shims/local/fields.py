@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from bus.errors import BadRequest
@@ -40,6 +41,7 @@ _LIST_KEYS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "webhooks": _BY_NAME,
 }
 _DEFAULTS = {"protocol": "TCP"}
+_encode = json.JSONEncoder(sort_keys=True, allow_nan=False).encode
 
 
 def list_keys(field: str, items: list[Any]) -> tuple[str, ...] | None:
@@ -53,14 +55,17 @@ def list_keys(field: str, items: list[Any]) -> tuple[str, ...] | None:
     return None
 
 
-def item_key(item: Any, keys: Iterable[str]) -> str | None:
+def item_key(item: Any, keys: tuple[str, ...]) -> str | None:
     """The item's place in a set of fields; None if it does not have the keys."""
     if not isinstance(item, dict):
         return None
-    values = {key: item.get(key, _DEFAULTS.get(key)) for key in keys}
-    if not all(isinstance(value, str | int) for value in values.values()):
-        return None
-    return "k:" + json.dumps(values, separators=(",", ":"), sort_keys=True)
+    values = [item.get(key, _DEFAULTS.get(key)) for key in keys]
+    return _place(keys, *values) if all(isinstance(value, str | int) for value in values) else None
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _place(keys: tuple[str, ...], *values: str | int) -> str:
+    return "k:" + json.dumps(dict(zip(keys, values, strict=True)), separators=(",", ":"), sort_keys=True)
 
 
 def fields_of(value: Any, field: str = "") -> Fields:
@@ -109,7 +114,7 @@ def canonical(value: Any) -> str:
     """The value as JSON of one form: equal for equal values, other than `==`, which takes 1 for True.
     BadRequest if it is no JSON."""
     try:
-        return json.dumps(value, sort_keys=True, allow_nan=False)
+        return _encode(value)
     except (TypeError, ValueError) as error:
         raise BadRequest(f"a manifest must be JSON: {error}") from None
 
