@@ -9,6 +9,7 @@ from typing import Any
 from bus.errors import BadRequest, NotFound, Refused
 from bus.event import Event, format_time, new_id
 from bus.messages import CancelRequest, CommandRequest, CommandsRequest, ResolveRequest, SubmitRequest
+from bus.types import FINALS
 from services.controller import views
 from services.controller.delivery import submission
 from services.controller.delivery.submission import Order, Target
@@ -17,6 +18,7 @@ from services.controller.tracker import Tracker
 from services.tier.runtime import Runtime
 from store.api import CommandRow, Reader, TargetRow, Tx
 
+FINAL_STATES = frozenset(FINALS.values())
 #: Targets that are listed in an answer, unless more are asked for.
 LISTED = 100
 
@@ -80,14 +82,19 @@ class Commands:
     # -- look --------------------------------------------------------------------------------------
 
     async def command(self, request: CommandRequest) -> dict[str, Any]:
-        """One command and what became of it; with `wait`, when that changes or the time is up."""
-        if request.wait:
-            watch = self._tracker.watch(request.id)
-            try:
-                await watch.moved(request.wait)
-            finally:
-                self._tracker.forget(request.id, watch)
-        return await self._look(request.id, request.limit, request.after or "")
+        """One command and what became of it; with `wait`, when that changes, is over, or the time is up."""
+        page = (request.id, request.limit, request.after or "")
+        if not request.wait:
+            return await self._look(*page)
+        watch = self._tracker.watch(request.id)
+        try:
+            answer = await self._look(*page)
+            if answer["summary"].keys() <= FINAL_STATES:
+                return answer
+            await watch.moved(request.wait)
+        finally:
+            self._tracker.forget(request.id, watch)
+        return await self._look(*page)
 
     async def _look(self, id: str, limit: int, after: str) -> dict[str, Any]:
         await self._runtime.log.flush()

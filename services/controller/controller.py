@@ -18,6 +18,9 @@ from services.controller.registry import Registry
 from services.controller.tracker import Tracker
 from services.tier.runtime import Runtime
 
+#: Requests that only wait would hold up the end: what works is done sooner (seconds).
+STOP_GRACE = 0.5
+
 
 class Controller:
     """Registry and membership, submit and track, selectors, repair."""
@@ -58,7 +61,7 @@ class Controller:
 
     async def stop(self) -> None:
         """Takes no more requests; those under way end first."""
-        await self._api.stop()
+        await self._api.stop(STOP_GRACE)
 
     async def _refreshed(self) -> None:
         await self._interest.update(self._carried())
