@@ -28,6 +28,8 @@ FINALS = {
     for state in ("succeeded", "failed", "expired", "superseded", "cancelled", IN_DOUBT, "refused")
 }
 
+_REPORTS = frozenset({RECEIVED, STARTED, *FINALS})
+
 WAITING, RUNNING, DOUBTFUL, SETTLED = range(4)
 """Phases, in the only order in which a target moves through them."""
 
@@ -119,7 +121,9 @@ class Commands:
         self._source = source
 
     def apply(self, tables: Tables, events: Iterable[Filed]) -> None:
-        for filed in events:
+        batch = list(events)
+        self._load(tables, batch)
+        for filed in batch:
             event = filed.event
             if event.type == SUBMITTED:
                 self._submitted(tables, filed)
@@ -130,6 +134,14 @@ class Commands:
             for cover in event.supersedes:
                 self._covered(tables, event, cover)
 
+    def _load(self, tables: Tables, batch: list[Filed]) -> None:
+        """One query for each table and batch, instead of one for each record."""
+        named = [(event, id) for _, event, _ in batch if (id := text(event.data, "command"))]
+        tables.rows(COMMANDS).load((id,) for event, id in named if event.type == SUBMITTED)
+        addressed = ((id, a.path) for event, id in named if event.type == SUBMITTED for a in event.to)
+        reported = ((id, event.source) for event, id in named if event.type in _REPORTS)
+        tables.rows(TARGETS).load((*addressed, *reported))
+
     def _submitted(self, tables: Tables, filed: Filed) -> None:
         row, event, _ = filed
         id = text(event.data, "command")
@@ -137,18 +149,15 @@ class Commands:
             return
         commands = tables.rows(COMMANDS)
         known = commands.get(id)
-        if known is None or (known.origin == event.source and known.epoch < event.epoch):
-            fresh = _command(id, row, event)
-            if known is not None:
-                fresh.row, fresh.submitted = known.row, min(known.submitted, fresh.submitted)
-            commands.put(fresh)
+        if known is None or known.origin == event.source:
+            commands.put(_command(id, row, event) if known is None else _later(known, _command(id, row, event)))
         command_row, key = (known.row if known else row), optional_text(event.data, "key")
         targets = tables.rows(TARGETS)
         for path, number, epoch in ((a.path, a.number, a.epoch) for a in event.to):
             if not is_under(path, self._source):
                 continue
             target = targets.get(id, path) or Target(id, path)
-            if _is_news(target, event):
+            if _is_news(target, event, number):
                 target.origin, target.epoch, target.number = event.source, event.epoch, number
                 target.target_epoch, target.checksum, target.submitted_row = epoch, event.checksum, row
                 target.accepted = min(target.accepted or event.time, event.time)
@@ -160,7 +169,7 @@ class Commands:
             return
         targets = tables.rows(TARGETS)
         target = targets.get(cover.command, cover.path) or Target(cover.command, cover.path)
-        if not target.origin:
+        if target.submitted_row is None and target.epoch < event.epoch and target.origin in ("", event.source):
             # The body may never come: its tombstone says all that is left to know.
             target.origin, target.epoch, target.number = event.source, event.epoch, cover.number
             target.checksum = cover.checksum
@@ -189,12 +198,22 @@ def _command(id: str, row: int, event: Entry) -> Command:
     )
 
 
-def _is_news(target: Target, event: Entry) -> bool:
-    """A command belongs to the origin that is first seen with it, and its place to the origin's latest
-    life."""
+def _later(known: Command, other: Command) -> Command:
+    """Of two events of one command: what the later life says, with the time of the first."""
+    submitted = min(known.submitted, other.submitted)
+    command = other if known.epoch < other.epoch else known
+    command.row, command.submitted = known.row, submitted
+    return command
+
+
+def _is_news(target: Target, event: Entry, number: int) -> bool:
+    """A command belongs to the origin that is first seen with it; its place is the first that it had
+    in that origin's latest life."""
     if target.origin not in ("", event.source):
         return False
-    return target.epoch < event.epoch or (target.epoch == event.epoch and target.submitted_row is None)
+    if target.epoch == event.epoch:
+        return target.submitted_row is None or number < target.number
+    return target.epoch < event.epoch
 
 
 def _waypoints(tables: Tables, event: Entry) -> None:
