@@ -44,6 +44,7 @@ class Controller:
         """Takes up where the log stands, listens, and opens the local API last."""
         self._runtime.observed.connect(self._tracker.see)
         self._runtime.bus.on_drop.append(lambda _: self.asker.wake())
+        self._runtime.connection.connect(self._on_connection)
         await self.inbound.start()
         await self.membership.start()
         await self.registry.start()
@@ -62,6 +63,10 @@ class Controller:
     async def stop(self) -> None:
         """Takes no more requests; those under way end first."""
         await self._api.stop(STOP_GRACE)
+
+    def _on_connection(self, connected: bool) -> None:
+        if connected:
+            self.asker.wake()
 
     async def _refreshed(self) -> None:
         await self._interest.update(self._carried())

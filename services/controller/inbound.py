@@ -26,6 +26,10 @@ from store.api import Recorded
 logger = structlog.get_logger()
 
 
+#: Copies that may wait for the log.
+UNWRITTEN_LIMIT = 50_000
+
+
 class Inbound:
     """`on_gap` is called when mail is missing that repair should bring at once."""
 
@@ -36,6 +40,7 @@ class Inbound:
         self._receiver = Receiver(self._me, {})
         self._passed: list[str] = []
         self._reloading = False
+        self._unwritten = 0
         #: Until the parent has admitted this process, another may be the true owner of the path: mail
         #: from above is left to repair.
         self.admitted = False
@@ -98,11 +103,16 @@ class Inbound:
             self.record(events)
 
     def record(self, events: list[Event]) -> None:
-        """Stores copies when it suits; says which commands passed when they are committed."""
+        """Stores copies when it suits; says which commands passed when they are committed. QueueFull when the
+        log does not keep up: what is dropped, repair brings when it does."""
+        if self._unwritten > UNWRITTEN_LIMIT:
+            raise asyncio.QueueFull
+        self._unwritten += len(events)
         future = self._runtime.log.write(lambda tx: tx.record(events), lazy=True)
-        future.add_done_callback(self._recorded)
+        future.add_done_callback(lambda done: self._recorded(done, len(events)))
 
-    def _recorded(self, done: asyncio.Future[Recorded[Event]]) -> None:
+    def _recorded(self, done: asyncio.Future[Recorded[Event]], count: int) -> None:
+        self._unwritten -= count
         if done.cancelled():
             return
         if (error := done.exception()) is not None:

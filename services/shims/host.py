@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -17,9 +18,10 @@ import structlog
 
 from bus import types
 from bus.errors import OteError, Unavailable
-from bus.event import Event, format_time, parse_time
+from bus.event import Draft, Event, format_time, parse_time
 from services.shims import finals
 from services.shims.base import Answer, Request, Shim, ShimError, TransactionalShim, idempotent, objects_of
+from services.shims.served import ServedShim, in_log
 from services.shims.work import Work, WorkQueue
 from services.tier.mail import Mail
 from services.tier.runtime import Runtime
@@ -47,6 +49,7 @@ class Job:
     #: the number that the log must have received before it takes the result; None: it has
     cursor: Cursor | None = None
     resumed: bool = False
+    attempt: int = 1
     idle: bool = False
     task: asyncio.Task[None] | None = None
 
@@ -54,11 +57,6 @@ class Job:
     def command(self) -> str:
         """The command's id."""
         return str(self.event.data["command"])
-
-    @property
-    def attempt(self) -> int:
-        """1, or 2 if it may have been tried before."""
-        return 2 if self.resumed else 1
 
     @property
     def repeatable(self) -> bool:
@@ -77,6 +75,7 @@ class Host:
         self._shims: Mapping[str, AnyShim] = {shim.kind: shim for shim in shims}
         self._default = shims[0].kind if shims else None
         self._queue: WorkQueue[Job] = WorkQueue()
+        self._stack = AsyncExitStack()
         self._stopped = False
 
     async def start(self) -> None:
@@ -87,14 +86,22 @@ class Host:
             else:
                 self._add(event)
         self._runtime.mail.connect(self._on_mail)
+        for shim in self._shims.values():
+            if _transactional(shim):
+                run = in_log(shim, self._runtime.log)  # type: ignore[arg-type]
+                await self._stack.enter_async_context(ServedShim(self._runtime.bus, shim.kind, shim.describe, run))
 
     async def run(self) -> None:
-        """Nothing runs by itself: work comes as mail."""
+        """Learns what the shims on the bus can do; then work comes as mail."""
+        for shim in self._shims.values():
+            if not _transactional(shim):
+                self._runtime.spawn(_learn(shim), f"describe {shim.kind}")
         await asyncio.Event().wait()
 
     async def stop(self) -> None:
         """What runs is left as a crash would leave it: the next start goes on with it."""
         self._stopped = True
+        await self._stack.aclose()
 
     # -- mail --------------------------------------------------------------------------------------
 
@@ -134,7 +141,8 @@ class Host:
         command = str(event.data["command"])
         if command in self._queue:
             return
-        job = Job(event, shim, cursor, resumed=cursor is None)
+        resumed = cursor is None
+        job = Job(event, shim, cursor, resumed, attempt=2 if resumed else 1)
         keys = _keys(shim, event)
         self._begin(self._queue.add(Work(command, job, keys, ordered=_transactional(shim))))
 
@@ -162,7 +170,7 @@ class Host:
 
         def op(tx: Tx[Event]) -> None:
             _must_be_received(tx, job)
-            answer, drafts = shim.execute_in(tx, request)  # type: ignore[union-attr]
+            answer, drafts = _execute_in(shim, tx, request)
             for draft in drafts:
                 tx.append(draft)
             kind, data = finals.of_answer(answer)
@@ -197,6 +205,7 @@ class Host:
                 await asyncio.sleep(pause)
                 job.idle = False
                 pause = min(pause * 2, RETRY_LAST)
+                job.attempt += not unrun
                 request = self._request(job)
             except Exception as error:
                 logger.exception("shim failed", kind=job.shim.kind, command=job.command)
@@ -275,8 +284,28 @@ def _must_be_received(tx: Tx[Event], job: Job) -> None:
         raise NotReceived(f"command {job.command} is not received yet")
 
 
+#: What a fault in a shim's own code raises; what the log raises is another matter, and tried again.
+FAULTS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+
+
+def _execute_in(shim: AnyShim, tx: Tx[Event], request: Request) -> tuple[Answer, list[Draft]]:
+    try:
+        return shim.execute_in(tx, request)  # type: ignore[union-attr]
+    except FAULTS as error:
+        logger.exception("shim failed", kind=shim.kind, command=request.id)
+        return Answer.failed("shim-error", f"the shim {shim.kind} failed: {error}"), []
+
+
 def _transactional(shim: AnyShim) -> bool:
     return hasattr(shim, "execute_in")
+
+
+async def _learn(shim: AnyShim) -> None:
+    """So that the first command already knows which verbs are safe to repeat."""
+    try:
+        await shim.describe()
+    except OteError as error:
+        logger.info("the shim does not describe itself", kind=shim.kind, error=str(error))
 
 
 def _keys(shim: AnyShim, event: Event) -> frozenset[object] | None:

@@ -22,7 +22,7 @@ from bus.client import Bus
 from bus.errors import Refused
 from bus.event import Event
 from leafnodes.server import NatsServer
-from services.tier.runtime import Runtime, Service
+from services.tier.runtime import Runtime, Service, Signal
 from services.tier.settings import TierSettings
 from store.sql import open_log
 
@@ -63,9 +63,11 @@ async def tier(settings: TierSettings, factories: Sequence[Factory]) -> AsyncIte
                 synchronous=settings.synchronous,
             )
         )
+        connection: Signal[bool] = Signal()
         server = await stack.enter_async_context(_server(settings))
-        bus = await stack.enter_async_context(await Bus.connect(server.client_url, name=f"ote {settings.path}"))
-        runtime = Runtime(settings, log, bus)
+        connecting = Bus.connect(server.client_url, name=f"ote {settings.path}", on_state=connection.emit)
+        bus = await stack.enter_async_context(await connecting)
+        runtime = Runtime(settings, log, bus, connection)
         stack.push_async_callback(runtime.close)
         services = [factory(runtime) for factory in factories]
         for service in services:

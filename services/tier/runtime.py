@@ -58,13 +58,15 @@ class Signal(Generic[T]):
 class Runtime:
     """The surroundings of the services of one process of one tier."""
 
-    def __init__(self, settings: TierSettings, log: Log[Event], bus: Bus) -> None:
+    def __init__(self, settings: TierSettings, log: Log[Event], bus: Bus, connection: Signal[bool]) -> None:
         self.settings = settings
         self.path = settings.path
         self.depth = paths.depth(paths.Path(settings.path))
         self.log = log
         self.bus = bus
         self.clock = Clock()
+        #: Tells when the connection to this tier's server is lost (False) and back (True).
+        self.connection = connection
         #: New with every start: tells two living clusters with one path apart.
         self.instance = new_id()
         #: Mail for this cluster whose turn has come; uncommitted, but its place in the log is certain.
