@@ -193,6 +193,7 @@ class CancelRequest(Request):
 
     id: Uuid
     target: PathText | None = None
+    actor: Line | None = None
 
 
 class CancelAnswer(Answer):
@@ -210,6 +211,7 @@ class ResolveRequest(Request):
     id: Uuid
     target: PathText
     as_: Literal["done", "failed", "retry"] = Field(alias="as")
+    actor: Line | None = None
 
 
 class ResolveAnswer(Answer):
@@ -239,17 +241,22 @@ class Lag(Answer):
 
 
 class Cluster(Answer):
-    """One cluster: `tags` as text (`camera`, `zone=eu`), the kinds of its `shims` with the default first."""
+    """One cluster: `tags` as text (`camera`, `zone=eu`), the kinds of its `shims` with the default first.
+    `reason` says why it is offline where it is not its own link; `resources` are what is free there."""
 
     path: str
     name: str
     tags: list[str]
-    state: Literal["online", "offline", "refused"]
+    state: Literal["online", "offline", "unknown"]
+    since: str | None = None
+    reason: str | None = None
     parent: str | None
     attached_to: str | None
     shims: list[str]
     lag: Lag
     last_seen: str | None
+    version: str | None = None
+    resources: dict[str, float] = {}
 
 
 class ClustersAnswer(Answer):
@@ -305,8 +312,9 @@ class Link(Answer):
     """The way to the parent; a root has none."""
 
     parent: str | None
-    state: str
+    state: Literal["root", "up", "down", "refused"]
     since: str | None = None
+    reason: str | None = None
 
 
 class Offline(Answer):

@@ -105,7 +105,7 @@ class Commands:
         row, targets, summary = await self._runtime.log.read(read)
         if row is None:
             raise _unknown(id)
-        return views.command(row, targets, summary, limit)
+        return views.command(row, targets, summary, limit, after)
 
     async def _wait(self, id: str, timeout: float) -> dict[str, Any]:
         watch = self._tracker.watch(id)
@@ -146,7 +146,7 @@ class Commands:
             targets = all_targets(tx, request.id)
             if request.target is not None:
                 targets = [t for t in targets if t.target == request.target] or _no_target(request)
-            return submission.cancel(tx, request.id, targets, None)
+            return submission.cancel(tx, request.id, targets, request.actor)
 
         withdrawn = await self._runtime.log.write(op)
         return {"id": request.id, "state": "cancelling", "count": len(withdrawn), "targets": withdrawn[:LISTED]}
@@ -161,7 +161,7 @@ class Commands:
             if row is None:
                 _no_target(request)
             else:
-                submission.resolve(tx, row, request.as_, None)
+                submission.resolve(tx, row, request.as_, request.actor)
 
         await self._runtime.log.write(op)
         return {"id": request.id, "target": request.target, "as": request.as_}

@@ -6,21 +6,26 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bus.event import Event
+from bus.event import Event, now
 from services.controller.delivery.submission import Order
 from services.controller.tracker import Progress
 from store.api import CommandRow, TargetRow
 
 
-def progress_of(row: TargetRow) -> Progress:
-    """One target as the log knows it. While the origin's withdrawal is on its way, the state says so."""
+def progress_of(row: TargetRow, expiresat: str | None = None) -> Progress:
+    """One target as the log knows it. What the target has not said yet, the state says as the origin
+    expects it: a withdrawal on its way, or a time to live that is over."""
     times = {name: getattr(row, name) for name in ("accepted", "delivered", "started", "executed", "observed")}
     receipts: dict[str, Any] = {name: time for name, time in times.items() if time is not None}
     if row.stored:
         receipts["stored"] = dict(row.stored)
     error = dict(row.error) if row.error is not None else None
     progress = Progress(row.number, row.state, receipts, row.result, error)
-    if row.withdrawn and not progress.final:
+    if progress.final:
+        return progress
+    if expiresat is not None and expiresat < now():
+        progress.state = "overdue"
+    if row.withdrawn:
         progress.state = {"cancelled": "cancelling", "superseded": "superseding"}[row.withdrawn]
     return progress
 
@@ -43,9 +48,15 @@ def fresh(order: Order, events: Sequence[Event], targets: Mapping[str, Progress]
     return _with_targets(head, {path: targets[path] for path in sorted(targets)}, dict(summary), limit)
 
 
-def command(row: CommandRow, targets: Sequence[TargetRow], summary: Mapping[str, int], limit: int) -> dict[str, Any]:
-    """A command as the log knows it; `targets` has one more than the limit if there are more."""
-    return _with_targets(head(row), {t.target: progress_of(t) for t in targets}, summary, limit)
+def command(
+    row: CommandRow, targets: Sequence[TargetRow], summary: Mapping[str, int], limit: int, after: str = ""
+) -> dict[str, Any]:
+    """A command as the log knows it; `targets` has one more than the limit if there are more. A summary
+    of all targets agrees with what is said of each; of several pages the log counts the states."""
+    found = {target.target: progress_of(target, row.expiresat) for target in targets}
+    if not after and len(found) <= limit:
+        summary = Counter(progress.state for progress in found.values())
+    return _with_targets(head(row), found, summary, limit)
 
 
 def head(row: CommandRow) -> dict[str, Any]:
