@@ -136,7 +136,7 @@ class MemoryReader(Generic[E]):
         wanted = {
             t.command
             for t in self._targets.values()
-            if target in (None, t.target) and (not open_only or t.phase < SETTLED)
+            if t.command_row is not None and target in (None, t.target) and (not open_only or t.phase < SETTLED)
         }
         every = target is None and not open_only
         last = self._commands.get((before,)) if before is not None else None
