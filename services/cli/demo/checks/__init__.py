@@ -1,0 +1,1 @@
+"""What must be true of the logs of a tree, one question a module; each yields what it finds wrong."""
