@@ -7,17 +7,20 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.text import Text
 
+from services.cli.exits import Exit
 from services.cli.local_api import local_api
 from services.cli.options import COMMON, Common
-from services.cli.printing import show, show_data, show_names
+from services.cli.printing import note, show, show_data, show_names
 from services.cli.render import safe
 from services.cli.views.commands import where_to
 
 Path = Annotated[str | None, Parameter(metavar="PATH")]
 
 
-async def cancel(id: str, /, *, target: Path = None, common: Common = COMMON) -> None:
+async def cancel(id: str, /, *, target: Path = None, common: Common = COMMON) -> Exit:
     """Takes a command back where it was not delivered. What a cluster has received it goes on with.
+
+    Refused (exit code 6) if it was delivered everywhere.
 
     Parameters
     ----------
@@ -28,7 +31,11 @@ async def cancel(id: str, /, *, target: Path = None, common: Common = COMMON) ->
     """
     async with local_api(common) as api:
         answer = await api.ask("cancel", {"id": id, "target": target})
-    _show(answer, where_to("cancelling command", answer), common)
+    if not answer["count"] and common.for_people:
+        note(f"nothing to cancel: command {safe(id)} was delivered, or is over, at every cluster")
+    else:
+        _show(answer, where_to("cancelling command", answer), common)
+    return Exit.OK if answer["count"] else Exit.REFUSED
 
 
 async def resolve(

@@ -182,7 +182,11 @@ async def test_cancel_and_resolve(api: ScriptedApi, ote: Ote, nats_server: NatsS
         assert (ran.code, ran.out) == (0, f"resolved command {ID} at r.b as done\n")
         assert (await ote("resolve", ID, "--target", "r.b", "--as", "retry", "-o", "json")).json()["as"] == "retry"
         assert (await ote("resolve", ID, "--target", "r.b", "--as", "magic")).code == 2
-    assert api.of("cancel") == [{"id": ID, "target": "r.b"}]
+        api.endpoints["cancel"] = lambda body: {"id": ID, "state": "cancelling", "count": 0, "targets": []}
+        ran = await ote("cancel", ID)
+        assert (ran.code, ran.out) == (6, "")
+        assert ran.err == f"nothing to cancel: command {ID} was delivered, or is over, at every cluster\n"
+    assert api.of("cancel") == [{"id": ID, "target": "r.b"}, {"id": ID}]
 
 
 def event(number: int) -> dict[str, Any]:

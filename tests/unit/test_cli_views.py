@@ -5,7 +5,7 @@ from typing import Any
 
 from bus.event import Addressee, Draft, format_time
 from services.cli.views.clusters import cluster_table, cluster_tree
-from services.cli.views.commands import command_table, doing, one_command, where_to
+from services.cli.views.commands import command_table, doing, one_command, outcome, where_to
 from services.cli.views.events import event_line
 from services.cli.views.status import tier_status
 
@@ -93,6 +93,19 @@ def test_where_a_command_goes() -> None:
     assert shown(1, "r.a") == "cancelling command c1 at 1 cluster: r.a"
     assert shown(12000, "r.a") == "cancelling command c1 at 12,000 clusters: r.a and 11,999 more"
     assert shown(0) == "cancelling command c1 nowhere"
+
+
+def test_results_on_one_line() -> None:
+    def object(name: str, result: str) -> dict[str, str]:
+        return {"kind": "ConfigMap", "name": name, "namespace": "default", "result": result}
+
+    assert outcome({"objects": [object("shop", "created")]}) == "ConfigMap/shop created"
+    both = [object("a", "created"), object("b", "unchanged"), object("c", "created")]
+    assert outcome({"objects": both}) == "2 created, 1 unchanged"
+    assert outcome({"kind": "List", "items": [{}, {}]}) == "2 items"
+    assert outcome({"kind": "Deployment", "metadata": {"name": "web"}, "spec": {}}) == "Deployment/web"
+    assert outcome({"objects": "none", "n": 1}) == "objects=none n=1"
+    assert outcome("hello") == "hello"
 
 
 COMMAND: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -93,5 +94,25 @@ def _outcome(row: Answer) -> Cell:
     if error := row.get("error"):
         return Text(brief(f"{error.get('code', 'error')}: {error.get('message', '')}", 100), style="red")
     if row["state"] in FINAL and row.get("result") is not None:
-        return brief(row["result"])
+        return outcome(row["result"])
     return NONE
+
+
+def outcome(result: Any) -> str:
+    """A result on one line: `ConfigMap/shop created`, `2 created, 1 unchanged`, `3 items`, or the result itself."""
+    if isinstance(result, Mapping):
+        objects, items = result.get("objects"), result.get("items")
+        if isinstance(objects, list) and objects and all(isinstance(each, Mapping) for each in objects):
+            return _done(objects)
+        if isinstance(items, list):
+            return count_of(len(items), "item")
+        if "kind" in result and isinstance(result.get("metadata"), Mapping):
+            return brief(_objects([result]))
+    return brief(result)
+
+
+def _done(objects: Sequence[Mapping[str, Any]]) -> str:
+    if len(objects) == 1:
+        [only] = objects
+        return brief(f"{only.get('kind', '?')}/{only.get('name', '?')} {only.get('result', '')}".rstrip())
+    return counts(Counter(str(each.get("result", "done")) for each in objects))
