@@ -33,8 +33,9 @@ class _Digests:
 class Answerer:
     """Answers those below on `ote.sync.<depth>.>`."""
 
-    def __init__(self, runtime: Runtime, inbound: Inbound, admit: Admit) -> None:
+    def __init__(self, runtime: Runtime, inbound: Inbound, admit: Admit, shown: Callable[[str], None]) -> None:
         self._runtime = runtime
+        self._shown = shown
         self._inbound = inbound
         self._admit = admit
         self._digests: dict[str, _Digests] = {}
@@ -64,7 +65,8 @@ class Answerer:
     async def _reply(self, asker: str, ask: Hello | Compare | AskMail | AskHeld | Ship) -> Answer:
         blank = self._blank(ask.epoch)
         if isinstance(ask, Hello):
-            return blank.model_copy(update={"refused": await self._admit(asker, ask)})
+            life = await self._runtime.log.read(lambda reader: _life(reader, asker))
+            return blank.model_copy(update={"refused": await self._admit(asker, ask), "life": life})
         if isinstance(ask, Compare):
             return blank.model_copy(update=await self._compare(asker, ask))
         if isinstance(ask, AskMail):
@@ -74,6 +76,8 @@ class Answerer:
         return blank.model_copy(update=await self._shipped(asker, ask))
 
     async def _compare(self, asker: str, ask: Compare) -> dict[str, object]:
+        # Who asks may have lost what passed here a moment ago, and is not yet committed.
+        await self._runtime.log.flush()
         known = self._digests.get(asker)
         mine = await self._runtime.log.read(lambda reader: _digests(reader, asker, known))
         self._digests[asker] = mine
@@ -83,6 +87,8 @@ class Answerer:
         }
 
     async def _mail(self, asker: str, ask: AskMail) -> dict[str, object]:
+        me = self._runtime.path
+        self._shown(max((epoch for origin, epoch, _, _ in ask.held if origin == me), default=""))
         held = {Mailbox(origin, epoch, target): n for origin, epoch, target, n in ask.held}
         page = await self._runtime.log.read(lambda reader: repair.answer_mail(reader, asker, ask.buckets, held))
         return {"events": page.bodies(), "more": page.more}
@@ -98,6 +104,11 @@ class Answerer:
         self._inbound.after_record(recorded)
         self._runtime.observed.emit(recorded.new)
         return {}
+
+
+def _life(reader: Reader[Event], asker: str) -> str:
+    """The highest epoch of the asker's log that is known here."""
+    return max((epoch for source, epoch in reader.streams(asker) if source == asker), default="")
 
 
 def _digests(reader: Reader[Event], asker: str, known: _Digests | None) -> _Digests:

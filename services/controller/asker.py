@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -17,7 +18,7 @@ from bus import paths, subjects
 from bus.errors import OteError, Unavailable
 from bus.event import Event, now
 from bus.sync import Answer, AskHeld, AskMail, Compare, Hello, Ship, unpack_answer
-from services.controller.delivery import positions, repair
+from services.controller.delivery import positions, repair, submission
 from services.controller.inbound import Inbound
 from services.tier.runtime import Runtime
 from store.api import Mailbox, Reader, Recorded, Stream
@@ -62,8 +63,9 @@ class _Holdings:
 class Asker:
     """Keeps this tier and its ancestors in step. `links` says how each ancestor stands, nearest first."""
 
-    def __init__(self, runtime: Runtime, inbound: Inbound) -> None:
+    def __init__(self, runtime: Runtime, inbound: Inbound, renewed: Callable[[], Awaitable[None]]) -> None:
         self._runtime = runtime
+        self._renewed = renewed
         self._inbound = inbound
         self._me = runtime.path
         ancestors = paths.ancestors(paths.Path(runtime.path))
@@ -139,11 +141,25 @@ class Asker:
             if link.turn("refused", answer.refused):
                 logger.error("refused", ancestor=link.path, reason=answer.refused)
             return False
+        await self._renew_above(answer.life)
         link.instance = answer.instance
         if link.turn("up"):
             logger.info("ancestor is there", ancestor=link.path)
         self._inbound.admitted = True
         return True
+
+    def shown(self, life: str) -> None:
+        """Somebody below has seen this life of this log."""
+        if life > self._epoch:
+            self._runtime.spawn(self._renew_above(life), "renew")
+
+    async def _renew_above(self, above: str) -> None:
+        """If others have seen a life of this log that is not here, it was lost, and this one comes after."""
+        if above <= self._epoch:
+            return
+        events = await self._runtime.log.write(lambda tx: submission.renew(tx, above))
+        logger.warning("the log of an earlier life is lost", lost=above, now=self._epoch, reissued=len(events))
+        await self._renewed()
 
     async def _holdings(self) -> _Holdings:
         def read(reader: Reader[Event]) -> _Holdings:

@@ -76,7 +76,7 @@ class Commands:
         return {"id": id, "state": "accepted", "count": len(paths), "targets": list(paths[:LISTED])}
 
     async def _accepted_before(self, id: str) -> dict[str, Any]:
-        rows = await self._runtime.log.read(lambda reader: all_targets(reader, id))
+        rows = await self._runtime.log.read(lambda reader: submission.all_targets(reader, id))
         return self._accepted(id, [row.target for row in rows])
 
     # -- look --------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ class Commands:
         watch = self._tracker.watch(id)
         try:
             await self._runtime.log.flush()
-            rows = await self._runtime.log.read(lambda reader: all_targets(reader, id))
+            rows = await self._runtime.log.read(lambda reader: submission.all_targets(reader, id))
             watch.arm({row.target: views.progress_of(row) for row in rows})
             await watch.done(timeout)
         finally:
@@ -143,7 +143,7 @@ class Commands:
                     field="id",
                     hint=f"ote cancel {request.id} --at {row.origin}",
                 )
-            targets = all_targets(tx, request.id)
+            targets = submission.all_targets(tx, request.id)
             if request.target is not None:
                 targets = [t for t in targets if t.target == request.target] or _no_target(request)
             return submission.cancel(tx, request.id, targets, request.actor)
@@ -193,14 +193,6 @@ def _no_target(request: CancelRequest | ResolveRequest) -> list[TargetRow]:
 
 def _unknown(id: str) -> NotFound:
     return NotFound(f"no command {id} here", field="id", hint="`ote get commands` lists what this tier knows")
-
-
-def all_targets(reader: Reader[Event], id: str) -> list[TargetRow]:
-    """All targets of a command, in order of path."""
-    rows: list[TargetRow] = []
-    while page := reader.targets(id, after=rows[-1].target if rows else "", limit=1000):
-        rows += page
-    return rows
 
 
 def _listed(

@@ -58,7 +58,12 @@ class Membership:
         bus = self._runtime.bus
         await bus.subscribe(subjects.heartbeats_of_children(self._me), self._on_heartbeat)
         await bus.subscribe(subjects.ask(self._me), self._on_ask)
-        await self._runtime.log.write(lambda tx: tx.append(self._event(ANNOUNCED, self._announcement())))
+        await self.announce()
+
+    async def announce(self) -> None:
+        """Tells all above what this cluster is, and in which life of its log."""
+        draft = self._event(ANNOUNCED, self._announcement())
+        await self._runtime.log.write(lambda tx: tx.append(draft))
 
     async def run(self) -> None:
         """Sends heartbeats, and watches those of the children."""

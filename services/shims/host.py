@@ -36,6 +36,10 @@ RETRY_FIRST, RETRY_LAST = 0.2, 5.0
 #: When the log refuses a result, it is offered again after this long (seconds).
 REWRITE = 1.0
 
+#: The first lives of all logs have this count in their epochs.
+FIRST_LIFE = f"{1:08x}."
+SETTLED = frozenset(types.FINALS.values())
+
 AnyShim = Shim | TransactionalShim
 
 
@@ -57,6 +61,11 @@ class Job:
     def command(self) -> str:
         """The command's id."""
         return str(self.event.data["command"])
+
+    @property
+    def may_be_settled(self) -> bool:
+        """Only a later life of an origin submits again what it had submitted before."""
+        return self.cursor is not None and not self.event.epoch.startswith(FIRST_LIFE)
 
     @property
     def repeatable(self) -> bool:
@@ -130,6 +139,11 @@ class Host:
             work.what.task.cancel()
             self._finish(work, kind, finals.withdrawn(by))
 
+    def _for_lost_life(self, event: Event) -> bool:
+        """Whether it was sent to an earlier life of this cluster's log, which may have carried it out."""
+        epoch = next((to.epoch for to in event.to if to.path == self._me), "")
+        return epoch not in ("", self._runtime.log.epoch)
+
     def _add(self, event: Event, cursor: Cursor | None = None) -> None:
         """Work that comes with a cursor is new; without, it was received before and may have begun."""
         do = event.data["do"]
@@ -143,6 +157,9 @@ class Host:
             return
         resumed = cursor is None
         job = Job(event, shim, cursor, resumed, attempt=2 if resumed else 1)
+        if cursor is not None and not job.repeatable and self._for_lost_life(event):
+            self._say(event, types.IN_DOUBT, finals.in_doubt())
+            return
         keys = _keys(shim, event)
         self._begin(self._queue.add(Work(command, job, keys, ordered=_transactional(shim))))
 
@@ -170,6 +187,8 @@ class Host:
 
         def op(tx: Tx[Event]) -> None:
             _must_be_received(tx, job)
+            if _is_settled(tx, job):
+                return
             answer, drafts = _execute_in(shim, tx, request)
             for draft in drafts:
                 tx.append(draft)
@@ -180,6 +199,9 @@ class Host:
 
     async def _execute(self, work: Work[Job]) -> None:
         job = work.what
+        if await self._was_settled(job):
+            self._done(work)
+            return
         if job.repeatable:
             await self._runtime.log.flush()
         else:
@@ -187,6 +209,13 @@ class Host:
         answer = await self._ask_shim(job)
         kind, data = (types.IN_DOUBT, finals.in_doubt()) if answer is None else finals.of_answer(answer)
         self._finish(work, kind, data)
+
+    async def _was_settled(self, job: Job) -> bool:
+        if not job.may_be_settled:
+            return False
+        await self._runtime.log.flush()
+        row = await self._runtime.log.read(lambda reader: reader.target(job.command, self._me))
+        return row is not None and row.state in SETTLED
 
     async def _ask_shim(self, job: Job) -> Answer | None:
         """The shim's answer; None if nobody can know whether it has been done."""
@@ -228,7 +257,8 @@ class Host:
 
         def op(tx: Tx[Event]) -> None:
             _must_be_received(tx, work.what)
-            tx.append(draft)
+            if not _is_settled(tx, work.what):
+                tx.append(draft)
 
         self._record(op, lambda: self._done(work))
 
@@ -294,6 +324,13 @@ def _execute_in(shim: AnyShim, tx: Tx[Event], request: Request) -> tuple[Answer,
     except FAULTS as error:
         logger.exception("shim failed", kind=shim.kind, command=request.id)
         return Answer.failed("shim-error", f"the shim {shim.kind} failed: {error}"), []
+
+
+def _is_settled(tx: Tx[Event], job: Job) -> bool:
+    if not job.may_be_settled:
+        return False
+    row = tx.target(job.command, tx.source)
+    return row is not None and row.state in SETTLED
 
 
 def _transactional(shim: AnyShim) -> bool:

@@ -100,6 +100,10 @@ class MemoryTx(MemoryReader[E]):
         self._state.set(self._state.boxes, box, Position(held, top + 1))
         return top + 1
 
+    def begin_life(self, above: str) -> str:
+        self.epoch = new_epoch(max(above, self.epoch))
+        return self.epoch
+
     def move_cursor(self, origin: str, cursor: Cursor) -> None:
         self._state.set(self._state.cursors, origin, cursor)
 
@@ -116,7 +120,7 @@ class MemoryLog(Generic[E]):
 
     def __init__(self, source: str, *, epoch: str | None = None, clock: Callable[[], str] = now) -> None:
         self._source = source
-        self._epoch = epoch or new_epoch()
+        self._epoch = self._lasting_epoch = epoch or new_epoch()
         self._clock = clock
         self._folds = projections(source)
         self._state: State[E] = State(source)
@@ -142,12 +146,14 @@ class MemoryLog(Generic[E]):
             self._state.roll_back(mark)
             raise
         self._appended += tx.appended
+        self._epoch = tx.epoch
         return result
 
     def commit(self) -> list[E]:
         """Makes lasting what was applied, and returns the events of this tier's own in it."""
         changed, appended = self._state.mark, self._appended
         self._state.commit()
+        self._lasting_epoch = self._epoch
         self._appended = []
         if appended:
             for listener in self._listeners:
@@ -160,6 +166,7 @@ class MemoryLog(Generic[E]):
     def crash(self) -> None:
         """Loses what was applied and not committed."""
         self._state.roll_back(0)
+        self._epoch = self._lasting_epoch
         self._appended = []
 
     def query(self, query: Callable[[Reader[E]], T]) -> T:

@@ -19,10 +19,12 @@ from bus.errors import BadRequest, Conflict, NotFound, Refused
 from bus.event import Addressee, Cover, Draft, Event
 from bus.paths import common_scope
 from bus.types import CANCEL, RESOLVE, SUBMITTED
-from store.api import CommandRow, TargetRow, Tx
+from store.api import CommandRow, Reader, TargetRow, Tx
 
 #: Addressees of one event: 10,000 targets are some tens of messages, each well below 64 KB.
 CHUNK = 300
+
+_PAGE = 1000
 
 #: What a message has around an event: headers, and the frame (bytes).
 ENVELOPE = 256
@@ -138,6 +140,42 @@ def submit(tx: Tx[Event], order: Order, chunks: Sequence[Chunk], max_payload: in
             )
         events.append(event)
     return events
+
+
+def renew(tx: Tx[Event], above: str) -> list[Event]:
+    """Begins a life of the log above one that others have seen, and submits again what has no final, under
+    the same command ids: targets that have it already will know it (DESIGN 6.8). Returns the events."""
+    tx.begin_life(above)
+    return [event for row in _own_open(tx) for event in _reissue(tx, row)]
+
+
+def _own_open(tx: Tx[Event]) -> list[CommandRow]:
+    found: list[CommandRow] = []
+    before: str | None = None
+    while page := tx.commands(open_only=True, limit=_PAGE, before=before):
+        found += [row for row in page if row.origin == tx.source]
+        before = page[-1].id
+    return found[::-1]
+
+
+def _reissue(tx: Tx[Event], row: CommandRow) -> list[Event]:
+    rows = [target for target in all_targets(tx, row.id) if target.state in OPEN and not target.withdrawn]
+    order = Order(row.id, row.selector, row.do, row.actor, row.key, row.lane)
+    data = {**order.data(row.count), "digest": row.digest}
+    events = []
+    for chunk in plan([Target(target.target, target.target_epoch) for target in rows], lambda _: None):
+        to = tuple(Addressee(t.path, tx.number(t.path), t.epoch) for t in chunk.targets)
+        draft = Draft(SUBMITTED, chunk.subject, data, actor=row.actor, to=to, expiresat=row.expiresat)
+        events.append(tx.append(draft))
+    return events
+
+
+def all_targets(reader: Reader[Event], id: str) -> list[TargetRow]:
+    """All targets of a command, in order of path."""
+    rows: list[TargetRow] = []
+    while page := reader.targets(id, after=rows[-1].target if rows else "", limit=_PAGE):
+        rows += page
+    return rows
 
 
 def covers_of(rows: Iterable[TargetRow]) -> tuple[Cover, ...]:

@@ -17,6 +17,8 @@ from bus.types import CANCEL, CANCELLED, RECEIVED, SUBMITTED, SUPERSEDED
 from services.tier.mail import Mail
 from store.api import Cursor, Tx
 
+_FIRST_LIFE = f"{1:08x}."
+
 
 class OutOfOrder(OteError):
     """A number whose predecessor is not committed; the receiver begins again from the log."""
@@ -42,9 +44,22 @@ def accept(tx: Tx[Event], mail: Mail) -> None:
         for command in covered_commands(mail, tx.source):
             kind = CANCELLED if mail.cover.type == CANCEL else SUPERSEDED
             tx.append(say(tx.source, kind, command, cause=mail.cover.id, by=_by(mail.cover)))
-    elif mail.event is not None and mail.event.type == SUBMITTED:
+    elif mail.event is not None and mail.event.type == SUBMITTED and not _is_repeat(tx, mail.event):
         data = {"origin": mail.origin, "number": mail.cursor.number}
         tx.append(say(tx.source, RECEIVED, mail.event.data["command"], cause=mail.event.id, **data))
+
+
+def may_repeat(event: Event) -> bool:
+    """A later life of an origin submits again what had no final in the earlier ones; in a first life
+    every command is new."""
+    return not event.epoch.startswith(_FIRST_LIFE)
+
+
+def _is_repeat(tx: Tx[Event], event: Event) -> bool:
+    if not may_repeat(event):
+        return False
+    row = tx.target(event.data["command"], tx.source)
+    return row is not None and row.state != "accepted"
 
 
 def covered_commands(mail: Mail, me: str) -> list[str]:
