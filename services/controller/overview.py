@@ -10,14 +10,14 @@ from importlib.metadata import version
 from typing import Any
 
 from bus import paths, tags
-from bus.event import Event, parse_time
+from bus.event import Event, now, parse_time
 from bus.messages import ClustersRequest
 from services.controller.asker import Asker
 from services.controller.inbound import Inbound
 from services.controller.membership import Membership
 from services.controller.registry import Registry, Snapshot
 from services.tier.runtime import Runtime
-from store.api import Reader, Stream, TargetRow
+from store.api import ClusterRow, Reader, Stream, TargetRow
 
 #: How many of the oldest are listed.
 LISTED = 10
@@ -63,7 +63,7 @@ class Overview:
             "attached_to": row.attached_to,
             "shims": [shim["kind"] for shim in row.shims],
             "lag": lag,
-            "last_seen": beat.time if beat is not None else row.last_seen,
+            "last_seen": self._last_seen(row, state),
             "version": row.version,
             "resources": dict(beat.resources) if beat is not None else dict(row.resources),
         }
@@ -71,18 +71,29 @@ class Overview:
             out["reason"] = reason
         return out
 
+    def _last_seen(self, row: ClusterRow, state: str) -> str | None:
+        """Of a cluster farther below, its parent knows more; what is known of it here is as fresh as the
+        last word of the child through which it is reached."""
+        if state != "online":
+            return row.last_seen
+        if row.path == self._runtime.path:
+            return now()
+        through = self._runtime.path + "." + row.path[len(self._runtime.path) + 1 :].split(".")[0]
+        child = self._membership.children.get(through)
+        return child.last.time if child is not None and child.last is not None else row.last_seen
+
     def _lags(self, reader: Reader[Event], chosen: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What a cluster has not received of what was sent to it, and what it has said that is not here."""
         waiting = reader.waiting()
         held = reader.streams(self._runtime.path)
-        now = datetime.now(UTC)
+        moment = datetime.now(UTC)
         out = {}
         for path in chosen:
             count, oldest = waiting.get(path, (0, None))
             child = self._membership.children.get(path)
             beat = child.last if child is not None else None
             unseen = max(0, beat.seq - held.get(Stream(path, beat.epoch), 0)) if beat is not None else 0
-            seconds = (now - parse_time(oldest)).total_seconds() if oldest is not None else 0.0
+            seconds = (moment - parse_time(oldest)).total_seconds() if oldest is not None else 0.0
             out[path] = {"events": count + unseen, "seconds": round(max(seconds, 0.0), 3)}
         return out
 
