@@ -50,6 +50,7 @@ async def delete(
     filename: Files | None = None,
     namespace: Annotated[str | None, Parameter(name=["--namespace", "-n"])] = None,
     api_version: str | None = None,
+    ignore_not_found: bool = False,
     sending: Sending,
     wait: Wait = False,
     common: Common = COMMON,
@@ -68,13 +69,16 @@ async def delete(
         The namespace of KIND NAME.
     api_version
         apps/v1, v1 ...; needed where two groups have the kind.
+    ignore_not_found
+        An object that is not there is no failure.
     wait
         Wait until every cluster is done, at most this long (60 s if no time is given).
     """
     if bool(filename) == bool(kind) or bool(kind) != bool(name) or (filename and (namespace or api_version)):
         raise BadRequest("give either -f FILE or KIND NAME", hint="ote delete --help")
     manifests = read_manifests(filename) if filename else [_named(str(kind), str(name), namespace, api_version)]
-    return await send({"verb": "delete", "args": {"manifests": manifests}}, sending, wait_seconds(wait), common)
+    args = {"manifests": manifests} | ({"ignoreNotFound": True} if ignore_not_found else {})
+    return await send({"verb": "delete", "args": args}, sending, wait_seconds(wait), common)
 
 
 def _named(kind: str, name: str, namespace: str | None, api_version: str | None) -> Manifest:

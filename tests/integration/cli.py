@@ -20,7 +20,7 @@ from bus.client import Bus
 from bus.micro import Service
 
 REPO = Path(__file__).parents[2]
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 Answer = Mapping[str, Any]
 Endpoint = Callable[[dict[str, Any]], Answer | Awaitable[Answer]]

@@ -1,0 +1,109 @@
+"""`ote` against real tiers: the whole way from the command line to a site's cluster and back."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.integration.cli import Ote
+from tests.integration.tiers import LocalTier, Tiers
+
+EAST, WEST = "root.east", "root.west"
+SHOP = """
+{apiVersion: v1, kind: ConfigMap, metadata: {name: shop}, data: {open: 'yes'}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: stock}, data: {apples: '3'}}
+"""
+
+
+def result(line: str) -> str:
+    """The last column of a line of targets."""
+    return re.split(r"\s{3,}", line)[-1]
+
+
+@pytest.fixture
+async def root(tiers: Tiers) -> LocalTier:
+    root = await tiers.grow("root", shims=())
+    await asyncio.gather(
+        tiers.grow(EAST, root, tags=["camera"]),
+        tiers.grow(WEST, root, tags=["camera", "zone=eu"]),
+    )
+    return root
+
+
+@pytest.fixture
+def ote(root: LocalTier, tmp_path: Path) -> Ote:
+    (tmp_path / "shop.yaml").write_text(SHOP)
+    return Ote(tmp_path, root.info["nats"])
+
+
+async def test_objects_come_and_go(ote: Ote) -> None:
+    tree = await ote("get", "clusters", "--tree")
+    assert tree.lines == ["root", "├─ east  camera", "└─ west  camera zone=eu"]
+
+    applied = await ote("apply", "-f", "shop.yaml", "--on", "tag:camera", "--wait")
+    assert (applied.code, applied.lines[0].split("to ")[1]) == (0, f"2 clusters: {EAST}, {WEST}")
+    assert [result(line) for line in applied.lines[2:]] == ["2 created", "2 created"]
+
+    listed = await ote("run", "--on", EAST, "list", "kind=ConfigMap", "-o", "json")
+    items = listed.json()["targets"][EAST]["result"]["items"]
+    assert [item["metadata"]["name"] for item in items] == ["shop", "stock"]
+
+    gone = await ote("delete", "ConfigMap", "shop", "--on", EAST, "--wait")
+    assert (gone.code, result(gone.lines[-1])) == (0, "ConfigMap/shop deleted")
+    again = await ote("delete", "-f", "shop.yaml", "--on", EAST, "--wait")
+    assert (again.code, "not found" in again.lines[-1].lower()) == (1, True)
+    ignored = await ote("delete", "-f", "shop.yaml", "--on", EAST, "--ignore-not-found", "--wait")
+    assert (ignored.code, result(ignored.lines[-1])) == (0, "1 absent, 1 deleted")
+
+    events = await ote("log", "--type", "ote.command.succeeded.v1", "--source", EAST, "-o", "json")
+    assert len(events.lines) == 4
+
+
+async def test_a_site_that_is_cut_off(ote: Ote, root: LocalTier, tiers: Tiers) -> None:
+    await tiers[WEST].link.cut()
+    await root.sees(WEST, "offline")
+    sent = await ote("apply", "-f", "shop.yaml", "--on", "tag:camera", "--wait=1s")
+    assert sent.code == 5
+    assert f"waiting for {WEST} (offline " in sent.err
+
+    [pending] = (await ote("get", "commands", "--pending", "-o", "name")).lines
+    status = await ote("status")
+    assert any(line.split()[:2] == [pending, WEST] for line in status.lines)
+    assert any(line.split()[:1] == [WEST] for line in status.lines)
+
+    watching = asyncio.create_task(ote("status", pending, "--watch"))
+    await tiers[WEST].link.heal()
+    watched = await watching
+    assert watched.code == 0
+    assert [line.split()[:2] for line in watched.lines[-2:]] == [[EAST, "succeeded"], [WEST, "succeeded"]]
+    assert (await ote("cancel", pending)).code == 6
+
+
+async def test_a_cancel_comes_before_the_link_does(ote: Ote, root: LocalTier, tiers: Tiers) -> None:
+    await tiers[WEST].link.cut()
+    await root.sees(WEST, "offline")
+    [id] = (await ote("apply", "-f", "shop.yaml", "--on", WEST, "-o", "name")).lines
+    assert (await ote("cancel", id)).code == 0
+    await tiers[WEST].link.heal()
+    watched = await ote("status", id, "--watch", "-o", "json")
+    assert (watched.code, watched.json()["targets"][WEST]["state"]) == (1, "cancelled")
+    assert (await ote("resolve", id, "--target", WEST, "--as", "done")).code == 6
+
+
+async def test_what_is_asked_for_wrongly(ote: Ote) -> None:
+    for words, code, said in [
+        (("apply", "-f", "shop.yaml", "--on", "tag:camra"), (2, 3), "camra"),
+        (("get", "clusters", "tag:("), (2,), "expected a tag"),
+        (("get", "clusters", "root.east.nowhere"), (2, 3), "nowhere"),
+        (("run", "--on", "root", "list"), (2,), "shim"),
+        (("run", "--on", EAST, "fly"), (1,), ""),
+        (("status", "01939a3c-0000-7000-8000-000000000001"), (3,), "no command"),
+        (("status", "mine"), (2,), "UUID"),
+    ]:
+        ran = await ote(*words)
+        assert (ran.code in code, said in ran.err) == (True, True), (words, ran)
+        assert "Traceback" not in ran.err
