@@ -157,12 +157,15 @@ class Commands:
             if not is_under(path, self._source):
                 continue
             target = targets.get(id, path) or Target(id, path)
+            if target.origin not in ("", event.source):
+                # A command belongs to the origin that is first seen with it.
+                continue
+            target.accepted = min(target.accepted or event.time, event.time)
             if _is_news(target, event, number):
                 target.origin, target.epoch, target.number = event.source, event.epoch, number
                 target.target_epoch, target.checksum, target.submitted_row = epoch, event.checksum, row
-                target.accepted = min(target.accepted or event.time, event.time)
                 target.command_row, target.key = command_row, key
-                targets.put(target)
+            targets.put(target)
 
     def _covered(self, tables: Tables, event: Entry, cover: Covering) -> None:
         if not is_under(cover.path, self._source):
@@ -207,10 +210,7 @@ def _later(known: Command, other: Command) -> Command:
 
 
 def _is_news(target: Target, event: Entry, number: int) -> bool:
-    """A command belongs to the origin that is first seen with it; its place is the first that it had
-    in that origin's latest life."""
-    if target.origin not in ("", event.source):
-        return False
+    """The place of a command is the first that it had in its origin's latest life."""
     if target.epoch == event.epoch:
         return target.submitted_row is None or number < target.number
     return target.epoch < event.epoch
