@@ -10,7 +10,7 @@ from typing import Any
 
 from bus import paths
 from bus.client import Bus
-from bus.errors import OteError, Unavailable
+from bus.errors import NotFound, OteError, Unavailable
 from bus.event import new_id
 from services.cli.exits import FINAL
 from services.cli.local_api import Answer, LocalApi
@@ -48,10 +48,10 @@ class Origin:
                 return id
 
     async def ask(self, what: str, **request: Any) -> Answer | None:
-        """An answer of its local API; None while it is away."""
+        """An answer of its local API; None while it is away, or does not know of it yet."""
         try:
             return await self.api.ask(what, request)
-        except Unavailable:
+        except (Unavailable, NotFound):
             return None
 
     async def finished(self, ids: Sequence[str]) -> None:
@@ -63,18 +63,17 @@ class Origin:
                 open = {state for state in answer["summary"] if state not in FINAL} if answer else {"unknown"}
                 if not open:
                     break
+                await asyncio.sleep(0 if answer else PAUSE)
                 if time.monotonic() > end:
-                    raise OteError(f"command {id} of {self.path} is still {', '.join(open)} after {PATIENCE:g} s")
+                    raise OteError(f"command {id} at {self.path} is still {', '.join(open)} after {PATIENCE:g} s")
 
     async def receipts(self, id: str, patience: float) -> Mapping[str, Any]:
         """The targets of a command, once every tier on the way has said that it stored it, or time is up."""
         end = time.monotonic() + patience
         while True:
             targets: Mapping[str, Any] = (await self.api.whole_command(id))["targets"]
-            behind = [
-                path for path, target in targets.items() if self._on_way(path) - target["receipts"]["stored"].keys()
-            ]
-            if not behind or time.monotonic() > end:
+            stored = {path: target["receipts"].get("stored") or {} for path, target in targets.items()}
+            if all(self._on_way(path) <= stored[path].keys() for path in targets) or time.monotonic() > end:
                 return targets
             await asyncio.sleep(PAUSE)
 

@@ -26,9 +26,9 @@ from services.cli.views.clusters import cluster_table, cluster_tree
 
 STEPS = 6
 #: Seconds: between two commands of one origin; for which a killed process stays away; until an outage must be
-#: noticed; until all must be whole again; until the last events must be everywhere; for the receipts of the tiers
-#: on the way; between looks.
-BREATH, AWAY, NOTICE, WHOLE, SETTLE, RECEIPTS, LOOK = 0.08, 1.0, 15.0, 45.0, 15.0, 3.0, 0.25
+#: noticed; until all must be whole again; for which it must stay so; until the last events must be everywhere; for
+#: the receipts of the tiers on the way; between looks.
+BREATH, AWAY, NOTICE, WHOLE, SURE, SETTLE, RECEIPTS, LOOK = 0.08, 1.0, 15.0, 45.0, 1.5, 15.0, 3.0, 0.25
 
 
 @dataclass(slots=True)
@@ -132,28 +132,34 @@ class Play:
             self.run.outages.append(Outage(path, begin, now(), self._of(path)))
             await self._lab.heal(path)
             self._screen.say(f"the link of {path} is up again")
-        lag = await self._watch_lag(healed + WHOLE)
+        lag, since = await self._watch_lag(healed + WHOLE)
         if lag.none:
-            self.run.whole_after = round(time.monotonic() - healed, 3)
+            self.run.whole_after = round(since - healed, 3)
             self._screen.say(f"nothing is behind {self.run.whole_after:.1f} s after the first link was healed")
         else:
             self._screen.say(f"after {WHOLE:g} s there is still")
             self._screen.say(lag.text())
         await self._show_late()
 
-    async def _watch_lag(self, end: float) -> Lag:
+    async def _watch_lag(self, end: float) -> tuple[Lag, float]:
+        """Returns when nothing is behind, and since when. What a cluster has said and nobody has heard shows with
+        its next heartbeat only, so that it must stay so for a while."""
+        since = time.monotonic()
         with self._screen.watching() as show:
             while True:
                 lag = await look(self._tiers)
                 show(lag.text())
-                if lag.none or time.monotonic() > end:
-                    return lag
+                moment = time.monotonic()
+                since = since if lag.none else moment
+                if moment > since + SURE or moment > end:
+                    return lag, since
                 await asyncio.sleep(LOOK)
 
     async def _show_late(self) -> None:
         """A few results from within the outages: when they were, and when the root heard of them."""
         late = {}
         for outage in self.run.outages:
+            await self._root.finished(outage.commands[-1:])
             late.update((await self._root.api.whole_command(outage.commands[-1]))["targets"])
         self._screen.say("the last command from within each outage, with its original time:")
         self._screen.say(original_times(late))
