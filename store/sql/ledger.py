@@ -182,6 +182,14 @@ class Ledger(Generic[E]):
             self._count(event, event.seq)
         self._store(event)
 
+    def refile(self, row: int, event: Entry) -> None:
+        """Counts and delivers an event that is stored already, after positions and mailboxes were
+        emptied; in row order."""
+        if event.seq is not None:
+            self._count(event, event.seq)
+        if event.to or event.supersedes:
+            self._mailroom.deliver(event, row)
+
     def _store(self, event: E) -> None:
         row = self.last_row = self.last_row + 1
         self._buffer.append(

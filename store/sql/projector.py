@@ -69,24 +69,27 @@ class Projector:
         progress: Progress | None = None,
     ) -> None:
         start = position.row
-        for batch in self._batches(desk.session, position.row, last):
+        for batch in self.batches(desk.session, position.row, last):
             projection.apply(desk, [filed for filed in batch if filed.event.type in projection.types])
             position.row = batch[-1].row
+            desk.flush()
+            for table in projection.tables:
+                desk.rows(table).trim()
             if progress:
-                desk.flush()
                 progress(position.row - start, last - start)
         position.row = last
 
-    def _batches(self, session: Session, after: int, last: int) -> Iterator[list[Filed]]:
+    def batches(self, session: Session, after: int, last: int) -> Iterator[list[Filed]]:
+        """The events after a row, up to another, in row order."""
         while rows := session.all(queries.FILED, after, last, BATCH):
             yield [Filed(row, self._decode(body), stored_at) for row, body, stored_at in rows]
             after = rows[-1][0]
 
     def outdated(self, desk: Desk) -> list[Projection]:
-        """The projections whose records were made by another version of their fold."""
+        """The projections whose records were made by another version of their fold, or not yet."""
         positions = desk.rows(PROJECTIONS)
         made = ((projection, positions.get(projection.name)) for projection in self.projections)
-        return [projection for projection, position in made if position and position.version != projection.version]
+        return [each for each, position in made if position is None or position.version != each.version]
 
     def rebuild(self, desk: Desk, projection: Projection, progress: Progress | None = None) -> None:
         """Drops a projection's records and folds the whole log again, in the running transaction."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,13 @@ def file_bytes(engine: sa.Engine) -> int:
     """The size of the file and of its write-ahead log."""
     database = engine.url.database or ""
     return sum(p.stat().st_size for p in (Path(database), Path(database + "-wal")) if p.exists())
+
+
+def copy(engine: sa.Engine, path: Path) -> None:
+    """Copies the database as it is at one moment, page by page, while others may write."""
+    with engine.connect() as connection, closing(sqlite3.connect(path)) as target:
+        original: Any = connection.connection.driver_connection
+        original.backup(target)
 
 
 def integrity(cursor: DBAPICursor) -> list[str]:

@@ -1,0 +1,167 @@
+"""`ote store verify`: is a log whole, and does what it derived from its events follow from them?
+
+The file is checked where it is, and copied; the rest is done on the copy, so that a running tier is
+not disturbed. All that is derived (positions, mailboxes, projections) is made anew from the events
+in a second copy, and compared.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from heapq import merge
+from itertools import groupby, islice
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from store.api import Entry
+from store.projections.catalogue import projections
+from store.sql import queries, sqlite
+from store.sql.ledger import Ledger
+from store.sql.projector import Projector
+from store.sql.reader import Session
+from store.sql.records import BOXES, FILLS, STREAMS
+from store.sql.schema import EVENTS, RECORD_TABLES
+from store.sql.statements import Texts
+
+MOST = 100
+"""Findings of one kind that are told one by one."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with (step, done, of)."""
+
+_ATTRIBUTES = ("id", "source", "epoch", "seq", "type", "subject", "time", "cause", "actor", "expiresat", "checksum")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it must be: in the `file`, an `event`, or a derived table of this name;
+    `where` names the row or record, `what` says what is wrong."""
+
+    kind: str
+    where: str
+    what: str
+
+
+def verify(
+    path: Path, decode: Callable[[bytes], Entry], progress: Progress = lambda step, done, of: None
+) -> list[Finding]:
+    """What is wrong with the log in this file; empty if nothing is. Blocks: run it in a thread."""
+    if not path.exists():
+        return [Finding("file", str(path), "does not exist")]
+    with tempfile.TemporaryDirectory(prefix="ote-verify-") as scratch:
+        kept, made = Path(scratch) / "kept.db", Path(scratch) / "made.db"
+        try:
+            findings = _check_file(path, kept, made, progress)
+            return findings or _check_content(kept, made, decode, progress)
+        except sqlite.ERRORS as error:
+            return [Finding("file", str(path), str(getattr(error, "orig", None) or error))]
+
+
+def _check_file(path: Path, kept: Path, made: Path, progress: Progress) -> list[Finding]:
+    engine = sqlite.create_engine(path)
+    progress("file", 0, 1)
+    with engine.connect() as connection:
+        broken = sqlite.integrity(connection.connection.cursor())
+    if not broken:
+        sqlite.copy(engine, kept)
+        sqlite.copy(engine, made)
+    progress("file", 1, 1)
+    return [Finding("file", str(path), line) for line in broken]
+
+
+def _check_content(kept: Path, made: Path, decode: Callable[[bytes], Entry], progress: Progress) -> list[Finding]:
+    engines = [sqlite.create_engine(each, "OFF") for each in (kept, made)]
+    texts = Texts(engines[0].dialect)
+    sessions = [Session(engine, texts) for engine in engines]
+    try:
+        findings = list(islice(_check_events(sessions[0], decode, progress), MOST))
+        if findings:
+            # What follows from events that are not sound says nothing.
+            return findings
+        _make(sessions[1], decode, progress)
+        derived = _derived()
+        for number, (name, statement, key) in enumerate(derived, 1):
+            findings += islice(_compare(name, statement, key, *sessions), MOST)
+            progress("compare", number, len(derived))
+        return findings
+    finally:
+        for session in sessions:
+            session.close()
+
+
+def _check_events(session: Session, decode: Callable[[bytes], Entry], progress: Progress) -> Iterator[Finding]:
+    last = session.one(queries.LAST_ROW)[0] or 0
+    columns = [EVENTS.c[name] for name in ("row", "body", *_ATTRIBUTES)]
+    for row, body, *stored in session.connection.execute(sa.select(*columns).order_by(EVENTS.c.row)):
+        if row % 1000 == 0 or row == last:
+            progress("events", row, last)
+        try:
+            event = decode(body)
+        except Exception as error:
+            yield Finding("event", f"row {row}", f"its body cannot be read: {error}")
+            continue
+        for name, value in zip(_ATTRIBUTES, stored, strict=True):
+            if getattr(event, name) != value:
+                yield Finding("event", f"row {row}", f"{name} is {value!r}, the body says {getattr(event, name)!r}")
+
+
+def _make(session: Session, decode: Callable[[bytes], Entry], progress: Progress) -> None:
+    """Makes anew all that is derived, from the events."""
+    lives = RECORD_TABLES["lives"].c
+    source = session.connection.execute(sa.select(lives.source).order_by(lives.epoch.desc()).limit(1)).scalar()
+    projector = Projector(projections(source or ""), decode)
+    ledger: Ledger[Entry] = Ledger(session, source or "", projector)
+    ledger.begin()
+    for table in (STREAMS.name, BOXES.name, FILLS.name):
+        session.connection.execute(sa.delete(RECORD_TABLES[table]))
+    for batch in projector.batches(session, 0, ledger.last_row):
+        for filed in batch:
+            ledger.refile(filed.row, filed.event)
+        ledger.flush()
+        progress("positions", batch[-1].row, ledger.last_row)
+    for projection in projector.projections:
+        projector.rebuild(ledger, projection, partial(progress, projection.name))
+    ledger.commit()
+
+
+def _derived() -> list[tuple[str, sa.Select[Any], int]]:
+    """For each derived table its rows in the order of their key, and the length of the key."""
+    boxes, fills = RECORD_TABLES[BOXES.name].c, RECORD_TABLES[FILLS.name].c
+    box = (boxes.origin, boxes.epoch, boxes.target)
+    # Rows of `fills` are named by the mailbox's key, since its short name is given by chance.
+    contents = sa.select(*box, fills.number, fills.event, fills.cover).where(fills.box == boxes.id)
+    found = [
+        (BOXES.name, sa.select(*box, boxes.held, boxes.top).order_by(*box), len(box)),
+        (FILLS.name, contents.order_by(*box, fills.number), len(box) + 1),
+    ]
+    for name in (STREAMS.name, *(table.name for projection in projections("") for table in projection.tables)):
+        table = RECORD_TABLES[name]
+        key = list(table.primary_key)
+        rest = [column for column in table.c if column not in key]
+        found.append((name, sa.select(*key, *rest).order_by(*key), len(key)))
+    return found
+
+
+def _compare(name: str, statement: sa.Select[Any], key: int, kept: Session, made: Session) -> Iterator[Finding]:
+    """What differs between two tables, told by key."""
+
+    def keyed(side: int, session: Session) -> Iterator[tuple[Any, int, Any]]:
+        return ((tuple(row[:key]), side, row) for row in session.connection.execute(statement))
+
+    rows = merge(keyed(0, kept), keyed(1, made), key=itemgetter(0))
+    columns = [column.name for column in statement.selected_columns]
+    for where, both in groupby(rows, key=itemgetter(0)):
+        sides = {side: row for _, side, row in both}
+        place = " ".join(str(part) for part in where)
+        if len(sides) == 2:
+            for column, here, told in zip(columns, *sides.values(), strict=True):
+                if here != told:
+                    yield Finding(name, place, f"{column} is {here!r}, the events say {told!r}")
+        else:
+            yield Finding(name, place, "follows from no event" if 0 in sides else "is missing")
