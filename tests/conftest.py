@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from bus.client import Bus
 from tests.support import NatsServer
+
+# How long one example takes says more about the machine than about the code.
+settings.register_profile("ote", deadline=None)
+settings.load_profile("ote")
 
 
 @pytest.fixture
