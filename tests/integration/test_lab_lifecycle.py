@@ -16,6 +16,7 @@ from services.cli.exits import one_error
 from services.cli.lab.processes import Record
 from services.cli.lab.status import status
 from services.cli.lab.trouble import StepFailed
+from services.cli.lab.wiring import Wiring
 from tests.integration.lab_kit import SMALL, processes_of, small_lab
 from tests.support import eventually
 
@@ -86,10 +87,11 @@ async def test_a_tier_that_does_not_start_names_its_log_and_leaves_nothing(tmp_p
         assert processes_of(lab.directory) == {}
 
 
-async def test_a_lab_that_is_interrupted_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 2, 4])
+async def test_a_lab_that_is_interrupted_while_it_starts_leaves_nothing(tmp_path: Path, processes: int) -> None:
     async with small_lab(tmp_path) as lab:
         starting = asyncio.create_task(lab.up())
-        await eventually(lambda: len(processes_of(lab.directory)) > 2, 20, what="the first tiers start")
+        await eventually(lambda: len(processes_of(lab.directory)) >= processes, 30, what="the first ones start")
         starting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await starting
@@ -101,8 +103,21 @@ async def test_a_pid_that_is_another_process_by_now_is_not_found(tmp_path: Path)
     assert record.find() is None
     record.file.write_text(json.dumps({"pid": os.getpid(), "begun": "another boot/1"}))
     assert record.find() is None
-    process = record.start(["asyncio"], tmp_path / "output")
+    process = record.start(["services.cli.lab.links", str(tmp_path)], tmp_path / "output")
     found = record.find()
     assert found is not None and found.pid == process.pid
     await process.end(1)
     assert record.find() is None
+
+
+async def test_what_lies_in_the_working_directory_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("services", "bus", "logging"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('another program')")
+    monkeypatch.chdir(tmp_path)
+    wiring = Wiring(tmp_path)
+    try:
+        await wiring.start()
+    finally:
+        await wiring.stop(1)

@@ -28,7 +28,7 @@ STEPS = 6
 #: Seconds: between two commands of one origin; for which a killed process stays away; until an outage must be
 #: noticed; until all must be whole again; for which it must stay so; until the last events must be everywhere; for
 #: the receipts of the tiers on the way; between looks.
-BREATH, AWAY, NOTICE, WHOLE, SURE, SETTLE, RECEIPTS, LOOK = 0.08, 1.0, 15.0, 45.0, 1.5, 15.0, 3.0, 0.25
+BREATH, AWAY, NOTICE, WHOLE, SURE, SETTLE, RECEIPTS, LOOK = 0.08, 1.0, 15.0, 45.0, 1.5, 15.0, 3.0, 0.15
 
 
 @dataclass(slots=True)

@@ -67,15 +67,15 @@ class Lab:
         self._prepare()
         started: list[str] = []
         async with self._alone():
-            links = None
+            fresh = self.wiring.process() is None
             try:
-                links = await self.wiring.start()
+                await self.wiring.start()
                 await self._bring_up(started)
                 self.publish()
                 await all_online(self.info(self.root).nats, self._reachable(), self.tiers)
                 self._say(f"{self.root} sees all clusters online")
             except BaseException:
-                await surely(self._take_down(started, links=links is not None))
+                await surely(self._take_down(started, links=fresh))
                 raise
         return started
 

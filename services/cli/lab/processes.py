@@ -8,7 +8,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import services
 from leafnodes.process import Process
+
+# Like `python -m`, but nothing is imported from the directory that one happens to be in, where another `services`
+# may be; what this process was imported from is found, installed or not.
+_RUN = (
+    "import runpy, sys; sys.path.append(sys.argv.pop(1));"
+    " runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+)
+_SOURCES = str(Path(services.__file__).parents[1])
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 #: The start time's place among the fields of /proc/PID/stat that follow the program's name.
@@ -37,7 +46,7 @@ class Record:
 
     def start(self, arguments: Sequence[str], output: Path) -> Process:
         """Starts `python -m ARGUMENTS`, detached, and remembers it; what it prints is added to a file."""
-        process = Process.spawn([sys.executable, "-m", *arguments], output)
+        process = Process.spawn([sys.executable, "-P", "-c", _RUN, _SOURCES, *arguments], output)
         draft = self.file.with_suffix(".part")
         draft.write_text(json.dumps({"pid": process.pid, "begun": begun(process.pid)}) + "\n")
         draft.replace(self.file)

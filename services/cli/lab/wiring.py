@@ -38,13 +38,10 @@ class Wiring:
         """The program of the links, if it runs."""
         return self._record.find()
 
-    async def start(self) -> Process | None:
-        """Returns when the program runs; the process if it was started by this."""
-        if self.process() is not None:
-            return None
-        process = self._record.start(["services.cli.lab.links", str(self._directory)], self.log)
+    async def start(self) -> None:
+        """Returns when the program runs."""
+        process = self.process() or self._record.start(["services.cli.lab.links", str(self._directory)], self.log)
         await self._until(lambda: self._said_by(process.pid), "come up", process)
-        return process
 
     def states(self) -> dict[str, LinkState | None]:
         """What each link is; None is broken, and all are if their program does not run."""
