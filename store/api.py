@@ -366,7 +366,7 @@ class Log(Protocol[E]):
 
     def on_commit(self, listener: Callable[[list[E]], None]) -> None:
         """Calls listener on the event loop, after each commit of this process that appended events
-        of this tier's own, with these events in order."""
+        of this tier's own, with these events in order, before those who wait for the commit go on."""
         ...
 
     async def __aenter__(self) -> Self: ...

@@ -112,6 +112,8 @@ class SqlLog(Generic[E]):
         self._epoch = group.epoch
         if group.filed:
             self._tail.push(group.filed)
+        if group.appended:
+            self._tell(group.appended)
         for waiter, result, error in group.done:
             if waiter.done():
                 continue
@@ -119,9 +121,14 @@ class SqlLog(Generic[E]):
                 waiter.set_result(result)
             else:
                 waiter.set_exception(error)
-        if group.appended:
-            for listener in self._listeners:
-                self._loop.call_soon(listener, group.appended)
+
+    def _tell(self, appended: list[E]) -> None:
+        for listener in self._listeners:
+            try:
+                listener(appended)
+            except Exception as error:
+                # One bad listener must not keep the others from hearing, nor the writers waiting.
+                self._loop.call_exception_handler({"message": "a listener of the log failed", "exception": error})
 
     def on_commit(self, listener: Callable[[list[E]], None]) -> None:
         self._listeners.append(listener)

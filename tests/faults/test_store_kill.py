@@ -1,0 +1,49 @@
+"""A process that writes to a log is killed at any moment: what it acknowledged stays."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from bus.event import Event
+from store.sql import open_log
+from store.verify import verify
+
+ROOT = Path(__file__).parents[2]
+ROUNDS = 6
+
+
+def killed_writer(file: Path, name: str, seconds: float) -> list[str]:
+    """The ids that a writer acknowledged before it was killed, `seconds` after its first."""
+    command = [sys.executable, "-m", "tests.integration.store_writer", str(file), name, "1000000", "16"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("open")
+        first = process.stdout.readline()
+        killer = threading.Timer(seconds, process.kill)
+        killer.start()
+        told = [first, *process.stdout]
+        killer.join()
+    # A last line without its end was not told.
+    return [line.split()[0] for line in told if line.endswith("\n")]
+
+
+async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+    seed = time.time_ns()
+    print(f"seed {seed}")
+    chance, file = random.Random(seed), tmp_path / "log.db"
+    acknowledged: list[str] = []
+    for number in range(ROUNDS):
+        acknowledged += killed_writer(file, f"life{number}", chance.uniform(0.0, 0.3))
+        assert verify(file, Event.decode) == []
+    async with open_log(file, source="root", decode=Event.decode) as log:
+        events = [stored.event for stored in await log.read(lambda r: r.events(limit=1_000_000))]
+        held = await log.read(lambda r: r.streams("root"))
+    assert set(acknowledged) <= {event.id for event in events}
+    assert len(set(acknowledged)) == len(acknowledged)
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert list(held.values()) == [len(events)]
