@@ -1,0 +1,61 @@
+"""Documentation is tested: the command blocks of a page run, in order, in one shell."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["README.md", *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").glob("*.md")))]
+BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+# A page that fails in the middle leaves nothing behind.
+CLEAN_UP = "trap 'set +e; kill $(jobs -p) 2>/dev/null; test ! -e .ote-lab || ote lab down >/dev/null 2>&1' EXIT"
+
+
+def blocks(page: str) -> list[str]:
+    return BLOCK.findall((ROOT / page).read_text())
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """A place like a checkout after `make`, with the `nats` command line's stand-in on PATH."""
+    for name in ("bus", "docs", "examples", "services", "store", "tests", "Makefile", "requirements.lock", "pyproject.toml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    nats = tools / "nats"
+    nats.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m tests.nats_cli "$@"\n')
+    nats.chmod(0o755)
+    return tmp_path
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
+def test_the_commands_of_a_page_run(page: str, desk: Path) -> None:
+    # `make` would run these very tests: that the targets exist is enough, and CI runs them.
+    script = "\n".join(blocks(page)).replace("make ", "make --dry-run --quiet ")
+    path = f"{desk / 'tools'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("OTE_")}
+    done = subprocess.run(
+        ["bash", "-eu", "-o", "pipefail", "-c", f"{CLEAN_UP}\nset -x\n{script}"],
+        cwd=desk,
+        env={**env, "PATH": path, "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    for target in LINK.findall((ROOT / page).read_text()):
+        assert (ROOT / page).parent.joinpath(target).exists(), f"{page} links to {target}"
