@@ -60,7 +60,7 @@ async def test_what_is_derived_wrongly_is_found_and_rebuilt(ote: Ote, state: Pat
 
 
 async def test_an_event_that_was_changed_is_found(ote: Ote, state: Path) -> None:
-    spoil(state, "UPDATE events SET body = substr(body, 1, length(body) - 1) || x'7a' WHERE row = 3")
+    spoil(state, "UPDATE events SET body = CAST(substr(body, 1, length(body) - 1) || x'7a' AS BLOB) WHERE row = 3")
     found = await ote("store", "verify", "--state", str(state), "-o", "json")
     assert found.code == 1
     assert {finding["where"] for finding in found.json()["findings"]} == {"row 3"}

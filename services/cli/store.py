@@ -1,0 +1,129 @@
+"""`ote store`: a tier's log file, checked and repaired where it lies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from bus.errors import BadRequest, NotFound, OteError, Refused
+from bus.event import Event
+from services.cli.exits import Exit
+from services.cli.options import Form
+from services.cli.printing import error_console, is_live, show, show_data, show_names
+from services.cli.render import count_of, table
+from store.errors import LogDamaged, StoreError
+from store.sql import open_log
+from store.verify import Finding, verify
+from store.whose import source_of
+
+app = App(name="store", help="Checks and repairs a tier's log file.")
+
+Step = Callable[[str, int, int], None]
+
+LOG_FILE = "log.db"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Which:
+    """Which file, and in which form to print."""
+
+    state: Annotated[Path | None, Parameter(metavar="DIR")] = None
+    """The state directory of a tier."""
+    log: Annotated[Path | None, Parameter(metavar="FILE")] = None
+    """The log file itself."""
+    output: Annotated[Form, Parameter(name=["--output", "-o"], show_default=True)] = "table"
+    """Tables for people; json, yaml or name for programs."""
+
+    def file(self) -> Path:
+        """The file, which exists. BadRequest if not one of the two is given, NotFound if there is none."""
+        if (self.state is None) == (self.log is None):
+            raise BadRequest("give either --state DIR or --log FILE", hint="a tier's log is DIR/log.db")
+        file = self.log if self.log is not None else Path(self.state or ".") / LOG_FILE
+        if not file.is_file():
+            raise NotFound(f"there is no log at {file}", field="--log" if self.log else "--state")
+        return file
+
+
+WHICH = Which()
+
+
+@app.command(name="verify")
+async def verify_log(*, which: Which = WHICH) -> Exit:
+    """Checks a log: that the file is whole, that each event is what its checksum says, and that all that is derived
+    follows from the events. Changes nothing; the tier may be running. The exit code is 1 if something is wrong."""
+    file = which.file()
+    with _progress() as step:
+        findings = await asyncio.to_thread(verify, file, Event.decode, step)
+    _show_findings(file, findings, which.output)
+    return Exit.FAILED if findings else Exit.OK
+
+
+@app.command
+async def rebuild(projection: str | None = None, /, *, which: Which = WHICH) -> None:
+    """Drops what is derived from the events of a log, and derives it again. The events stay as they are.
+
+    Parameters
+    ----------
+    projection
+        Only this one; all if not given.
+    """
+    file = which.file()
+    try:
+        source = await asyncio.to_thread(source_of, file)
+        with _progress() as step:
+            async with open_log(file, source=source, decode=Event.decode) as log:
+                await log.rebuild(projection, step)
+    except KeyError as error:
+        raise NotFound(str(error.args[0]), field="projection") from None
+    except StoreError as error:
+        raise _told(error) from error
+    what = {"log": str(file), "source": source, "rebuilt": projection or "all"}
+    if which.output == "name":
+        show_names([source])
+    elif which.output in ("json", "yaml"):
+        show_data(what, which.output)
+    else:
+        show(f"rebuilt {what['rebuilt']} of the log of {source}")
+
+
+def _told(error: StoreError) -> OteError:
+    hint = "ote store verify says what is wrong" if isinstance(error, LogDamaged) else None
+    return Refused(str(error), field="--log", hint=hint)
+
+
+def _show_findings(file: Path, findings: list[Finding], form: Form) -> None:
+    if form == "name":
+        show_names(f"{finding.kind} {finding.where}" for finding in findings)
+    elif form in ("json", "yaml"):
+        show_data({"log": str(file), "findings": [asdict(finding) for finding in findings]}, form)
+    elif findings:
+        show(table(["IN", "WHERE", "WHAT"], [[finding.kind, finding.where, finding.what] for finding in findings]))
+        show(f"\n{count_of(len(findings), 'finding')} in {file}")
+    else:
+        show(f"{file} is whole")
+
+
+@contextmanager
+def _progress() -> Iterator[Step]:
+    """A bar for each step, where somebody watches."""
+    if not is_live():
+        yield lambda step, done, of: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=error_console(), transient=True) as bars:
+        tasks = {}
+
+        def show_step(step: str, done: int, of: int) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(step, total=of)
+            bars.update(tasks[step], completed=done, total=of)
+
+        yield show_step
