@@ -25,7 +25,9 @@ from store.api import Mailbox, Reader, Recorded, Stream
 
 logger = structlog.get_logger()
 
-TIMEOUT = 10.0
+#: How long a page of events may take, and a question without one: an answer that was lost with its link
+#: holds up repair for so long (seconds).
+TIMEOUT, SHORT_TIMEOUT = 10.0, 3.0
 #: Positions in one ask: about 50 KB.
 POSITIONS_LIMIT = 600
 #: Shipments that may be on their way unacknowledged.
@@ -170,7 +172,8 @@ class Asker:
     async def _ask(self, link: Link, ask: Hello | Compare | AskMail | AskHeld | Ship) -> Answer:
         subject = subjects.sync(paths.depth(paths.Path(link.path)), self._me)
         asked = datetime.now(UTC)
-        message = await self._runtime.bus.request(subject, ask.pack(), timeout=TIMEOUT)
+        timeout = TIMEOUT if isinstance(ask, (AskMail, Ship)) else SHORT_TIMEOUT
+        message = await self._runtime.bus.request(subject, ask.pack(), timeout=timeout)
         answer = unpack_answer(message.data)
         if answer.error is not None:
             raise OteError(answer.error)

@@ -227,7 +227,7 @@ async def test_what_does_not_exist_is_not_found(root: LocalTier) -> None:
 async def test_only_what_is_in_doubt_can_be_resolved(root: LocalTier) -> None:
     done = await root.submit("site1", "shop", wait=5)
     await root.done(done["id"])
-    with pytest.raises(Refused, match="is succeeded at root.east.site1, not in-doubt"):
+    with pytest.raises(Refused, match=r"is succeeded at root\.east\.site1, not in-doubt"):
         await root.ask("resolve", {"id": done["id"], "target": SITE1, "as": "done"})
 
 

@@ -116,6 +116,12 @@ class Api:
                 return events
             after = page["next"]
 
+    async def told(self, kind: str, source: str) -> list[str]:
+        """The commands of which this cluster says so (`received`, `succeeded`), in its order, each as often
+        as it does: a log holds them as they came."""
+        events = await self.log(type=f"ote.command.{kind}.v1", source=source)
+        return [event["data"]["command"] for event in sorted(events, key=lambda event: int(event["seq"]))]
+
     async def connect(self, url: str) -> None:
         self._bus = await Bus.connect(url, name=f"test of {self.path}")
 
@@ -319,7 +325,11 @@ class Tiers:
         self._count += 1
         if parent is not None and link is not None:
             given["parent"] = parent.leaf.rpartition(":")[0] + f":{link.port}"
-        quick = {"heartbeat": HEARTBEAT, "sync_interval": SYNC, "state": self.directory / f"{path}-{self._count}"}
+        quick: Answer = {
+            "heartbeat": HEARTBEAT,
+            "sync_interval": SYNC,
+            "state": self.directory / f"{path}-{self._count}",
+        }
         return TierSettings(path=path, **(quick | given))
 
     async def _start(self, new: Tier, parent: Tier | None) -> None:
