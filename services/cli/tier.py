@@ -18,7 +18,7 @@ from services.cli.options import Span
 from services.controller.controller import Controller
 from services.shims.host import Host
 from services.shims.shims import make_shims
-from services.tier.run import run_tier
+from services.tier.run import Factory, run_tier
 from services.tier.runtime import Runtime
 from services.tier.settings import TierSettings
 
@@ -30,6 +30,7 @@ def tier(
     parent: str | None = None,
     tag: Annotated[list[str] | None, Parameter(metavar="TAG", negative=())] = None,
     shim: Annotated[list[str] | None, Parameter(metavar="KIND", negative="--no-shims")] = None,
+    service: Annotated[list[str] | None, Parameter(metavar="NAME", negative=())] = None,
     host: str | None = None,
     port: int | None = None,
     leaf_port: int | None = None,
@@ -59,6 +60,9 @@ def tier(
     shim
         A shim of this cluster, the first is the default; local if none is given. Any other kind is
         whoever answers on ote.local.shim.KIND.
+    service
+        controller or shims: only this in this process. May be given several times; both by default. Without
+        the controller it joins the tier that runs on the state directory.
     host
         The address on which its server listens.
     port
@@ -86,6 +90,7 @@ def tier(
         "parent": parent,
         "tags": tag,
         "shims": shim,
+        "services": service,
         "host": host,
         "port": port,
         "leaf_port": leaf_port,
@@ -100,7 +105,9 @@ def tier(
     settings = _settings({name: value for name, value in given.items() if value is not None})
     _log_to_stderr(settings.log_level)
     # The host listens for mail before the controller takes any in.
-    _run(run_tier(settings, [_host, Controller], _say_ready))
+    factories: dict[str, Factory] = {"shims": _host, "controller": Controller}
+    chosen = [factory for name, factory in factories.items() if name in settings.services]
+    _run(run_tier(settings, chosen, _say_ready))
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:

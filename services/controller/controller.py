@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from bus.types import FINALS, STARTED
 from services.controller.answerer import Answerer
 from services.controller.api import local_api
 from services.controller.asker import Asker
@@ -59,6 +60,14 @@ class Controller:
             group.create_task(self.registry.run(self._refreshed), name="registry")
             group.create_task(self.membership.run(), name="membership")
             group.create_task(self.asker.run(), name="asker")
+            if "shims" not in self._runtime.settings.services:
+                group.create_task(self._follow_host(), name="follow the host")
+
+    async def _follow_host(self) -> None:
+        """Where the host of the shims is another process, what it says is found in the log."""
+        after = await self._runtime.log.read(lambda reader: reader.last_row())
+        async for batch in self._runtime.log.follow(after=after, types=(STARTED, *FINALS)):
+            self._tracker.see(stored.event for stored in batch if stored.event.source == self._runtime.path)
 
     async def stop(self) -> None:
         """Takes no more requests; those under way end first."""

@@ -11,21 +11,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
 from bus import types
 from bus.errors import OteError, Unavailable
-from bus.event import Draft, Event, format_time, parse_time
+from bus.event import Event, format_time, parse_time
 from services.shims import finals
-from services.shims.base import Answer, Request, Shim, ShimError, TransactionalShim, idempotent, objects_of
+from services.shims.base import Answer, Request, ShimError
+from services.shims.job import (
+    SETTLED,
+    AnyShim,
+    Job,
+    execute_in,
+    in_doubt_here,
+    is_settled,
+    keys_of,
+    mail_in_log,
+    must_be_received,
+    transactional,
+)
 from services.shims.served import ServedShim, in_log
 from services.shims.work import Work, WorkQueue
 from services.tier.mail import Mail
 from services.tier.runtime import Runtime
-from store.api import Cursor, Mailbox, Reader, Tx
+from store.api import Cursor, Tx
 
 logger = structlog.get_logger()
 
@@ -36,41 +48,8 @@ RETRY_FIRST, RETRY_LAST = 0.2, 5.0
 #: When the log refuses a result, it is offered again after this long (seconds).
 REWRITE = 1.0
 
-#: The first lives of all logs have this count in their epochs.
-FIRST_LIFE = f"{1:08x}."
-SETTLED = frozenset(types.FINALS.values())
-
-AnyShim = Shim | TransactionalShim
-
-
-@dataclass(slots=True)
-class Job:
-    """One command at work. `resumed`: it may have begun in an earlier life of this process, and can not be
-    withdrawn any more. `idle` while it only waits for somebody to run its shim."""
-
-    event: Event
-    shim: AnyShim
-    #: the number that the log must have received before it takes the result; None: it has
-    cursor: Cursor | None = None
-    resumed: bool = False
-    attempt: int = 1
-    idle: bool = False
-    task: asyncio.Task[None] | None = None
-
-    @property
-    def command(self) -> str:
-        """The command's id."""
-        return str(self.event.data["command"])
-
-    @property
-    def may_be_settled(self) -> bool:
-        """Only a later life of an origin submits again what it had submitted before."""
-        return self.cursor is not None and not self.event.epoch.startswith(FIRST_LIFE)
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether doing it twice has the effect of once."""
-        return idempotent(self.shim, self.event.data["do"]["verb"])
+#: Mail that is about another command.
+CONTROL = (types.CANCEL, types.RESOLVE)
 
 
 class Host:
@@ -85,27 +64,41 @@ class Host:
         self._default = shims[0].kind if shims else None
         self._queue: WorkQueue[Job] = WorkQueue()
         self._stack = AsyncExitStack()
+        self._row = 0
         self._stopped = False
 
     async def start(self) -> None:
         """Goes on with what was received and has no final; then listens."""
-        for row, event in await self._runtime.log.read(lambda reader: reader.unfinished(self._me)):
+        self._row, unfinished = await self._runtime.log.read(
+            lambda reader: (reader.last_row(), reader.unfinished(self._me))
+        )
+        for row, event in unfinished:
             if row.state == "started":
                 self._say(event, types.IN_DOUBT, finals.in_doubt())
             else:
                 self._add(event)
         self._runtime.mail.connect(self._on_mail)
         for shim in self._shims.values():
-            if _transactional(shim):
+            if transactional(shim):
                 run = in_log(shim, self._runtime.log)  # type: ignore[arg-type]
                 await self._stack.enter_async_context(ServedShim(self._runtime.bus, shim.kind, shim.describe, run))
 
     async def run(self) -> None:
         """Learns what the shims on the bus can do; then work comes as mail."""
         for shim in self._shims.values():
-            if not _transactional(shim):
+            if not transactional(shim):
                 self._runtime.spawn(_learn(shim), f"describe {shim.kind}")
+        if self._runtime.settings.joins:
+            await self._follow()
         await asyncio.Event().wait()
+
+    async def _follow(self) -> None:
+        """Where the controller is another process, its mail is found in the log."""
+        async for batch in self._runtime.log.follow(after=self._row, types=(types.RECEIVED, *CONTROL)):
+            for _, event in batch:
+                mail = await self._runtime.log.read(partial(mail_in_log, event=event, me=self._me))
+                if mail is not None:
+                    self._on_mail(mail)
 
     async def stop(self) -> None:
         """What runs is left as a crash would leave it: the next start goes on with it."""
@@ -160,8 +153,8 @@ class Host:
         if cursor is not None and not job.repeatable and self._for_lost_life(event):
             self._say(event, types.IN_DOUBT, finals.in_doubt())
             return
-        keys = _keys(shim, event)
-        self._begin(self._queue.add(Work(command, job, keys, ordered=_transactional(shim))))
+        keys = keys_of(shim, event)
+        self._begin(self._queue.add(Work(command, job, keys, ordered=transactional(shim))))
 
     # -- work --------------------------------------------------------------------------------------
 
@@ -169,7 +162,7 @@ class Host:
         for work in due:
             if self._expired(work.what.event):
                 self._finish(work, types.EXPIRED, finals.expired(work.what.event))
-            elif _transactional(work.what.shim):
+            elif transactional(work.what.shim):
                 self._commit(work)
             else:
                 work.what.task = self._runtime.spawn(self._execute(work), f"execute {work.id}")
@@ -186,10 +179,10 @@ class Host:
         request = self._request(job)
 
         def op(tx: Tx[Event]) -> None:
-            _must_be_received(tx, job)
-            if _is_settled(tx, job):
+            must_be_received(tx, job)
+            if is_settled(tx, job):
                 return
-            answer, drafts = _execute_in(shim, tx, request)
+            answer, drafts = execute_in(shim, tx, request)
             for draft in drafts:
                 tx.append(draft)
             kind, data = finals.of_answer(answer)
@@ -256,8 +249,8 @@ class Host:
         draft = finals.draft(self._me, work.what.event, kind, data)
 
         def op(tx: Tx[Event]) -> None:
-            _must_be_received(tx, work.what)
-            if not _is_settled(tx, work.what):
+            must_be_received(tx, work.what)
+            if not is_settled(tx, work.what):
                 tx.append(draft)
 
         self._record(op, lambda: self._done(work))
@@ -290,7 +283,7 @@ class Host:
         """A person has decided what became of a command in doubt."""
         command, verdict = str(event.data["command"]), str(event.data["as"])
         await self._runtime.log.flush()
-        original = await self._runtime.log.read(lambda reader: _in_doubt(reader, command, self._me))
+        original = await self._runtime.log.read(lambda reader: in_doubt_here(reader, command, self._me))
         if original is None:
             logger.warning("not in doubt", command=command, verdict=verdict)
         elif verdict == "retry":
@@ -300,67 +293,9 @@ class Host:
             self._say(original, kind, data)
 
 
-class NotReceived(OteError):
-    """The log refused the `received` that comes before this result; both are offered again."""
-
-    code = "not-received"
-
-
-def _must_be_received(tx: Tx[Event], job: Job) -> None:
-    if job.cursor is None:
-        return
-    there = tx.cursors().get(job.event.source)
-    if there is None or there < job.cursor:
-        raise NotReceived(f"command {job.command} is not received yet")
-
-
-#: What a fault in a shim's own code raises; what the log raises is another matter, and tried again.
-FAULTS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
-
-
-def _execute_in(shim: AnyShim, tx: Tx[Event], request: Request) -> tuple[Answer, list[Draft]]:
-    try:
-        return shim.execute_in(tx, request)  # type: ignore[union-attr]
-    except FAULTS as error:
-        logger.exception("shim failed", kind=shim.kind, command=request.id)
-        return Answer.failed("shim-error", f"the shim {shim.kind} failed: {error}"), []
-
-
-def _is_settled(tx: Tx[Event], job: Job) -> bool:
-    if not job.may_be_settled:
-        return False
-    row = tx.target(job.command, tx.source)
-    return row is not None and row.state in SETTLED
-
-
-def _transactional(shim: AnyShim) -> bool:
-    return hasattr(shim, "execute_in")
-
-
 async def _learn(shim: AnyShim) -> None:
     """So that the first command already knows which verbs are safe to repeat."""
     try:
         await shim.describe()
     except OteError as error:
         logger.info("the shim does not describe itself", kind=shim.kind, error=str(error))
-
-
-def _keys(shim: AnyShim, event: Event) -> frozenset[object] | None:
-    """What must not overlap: the objects of this shim, and the lane. A lane alone says enough."""
-    do = event.data["do"]
-    objects = objects_of(shim, do["verb"], do.get("args") or {})
-    lane = event.data.get("lane")
-    if objects is None:
-        return None if lane is None else frozenset({("lane", lane)})
-    keys: set[object] = {(shim.kind, key) for key in objects}
-    return frozenset(keys if lane is None else keys | {("lane", lane)})
-
-
-def _in_doubt(reader: Reader[Event], command: str, me: str) -> Event | None:
-    """The mail of a command that is in doubt here."""
-    row = reader.target(command, me)
-    if row is None or row.state != "in-doubt":
-        return None
-    box = Mailbox(row.origin, row.epoch, me)
-    mail = reader.mail(box, after=row.number - 1, limit=1)
-    return mail[0].event if mail else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.shims.host import AnyShim
+from services.shims.job import AnyShim
 from services.shims.local import LocalShim
 from services.shims.remote import RemoteShim
 from services.tier.runtime import Runtime

@@ -23,3 +23,13 @@ class Mail:
         known = self.event or self.cover
         assert known is not None
         return known.source
+
+
+#: The first lives of all logs have this count in their epochs.
+_FIRST_LIFE = f"{1:08x}."
+
+
+def may_repeat(event: Event) -> bool:
+    """A later life of an origin submits again what had no final in the earlier ones; in a first life every
+    command is new."""
+    return not event.epoch.startswith(_FIRST_LIFE)

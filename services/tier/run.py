@@ -12,14 +12,14 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from bus.client import Bus
-from bus.errors import Refused
+from bus.errors import Refused, Unavailable
 from bus.event import Event
 from leafnodes.server import NatsServer
 from services.tier.runtime import Runtime, Service, Signal
@@ -54,7 +54,10 @@ async def tier(settings: TierSettings, factories: Sequence[Factory]) -> AsyncIte
     is also kept in `tier.json` while it runs."""
     settings.state.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
-        stack.enter_context(_sole_user(settings.state))
+        if settings.joins:
+            settings = settings.model_copy(update={"nats_url": _running(settings.state)["nats"]})
+        else:
+            stack.enter_context(_sole_user(settings.state))
         log = await stack.enter_async_context(
             open_log(
                 settings.state / "log.db",
@@ -74,7 +77,7 @@ async def tier(settings: TierSettings, factories: Sequence[Factory]) -> AsyncIte
             await service.start()
             stack.push_async_callback(service.stop)
         info = _info(runtime, server)
-        with _announced(settings.state / "tier.json", info):
+        with nullcontext() if settings.joins else _announced(settings.state / "tier.json", info):
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(service.run(), name=service.name) for service in services]
                 tasks.append(group.create_task(server.watch(), name="watch server"))
@@ -109,6 +112,17 @@ def _info(runtime: Runtime, server: NatsServer) -> dict[str, Any]:
         "server_pid": server.pid,
         "log": str(runtime.settings.state / "log.db"),
     }
+
+
+def _running(state: Path) -> dict[str, Any]:
+    """The tier that runs on this directory."""
+    try:
+        found: dict[str, Any] = json.loads((state / "tier.json").read_text())
+    except (OSError, ValueError):
+        raise Unavailable(
+            f"no tier runs on {state}", hint="start one there first: ote tier --service controller ..."
+        ) from None
+    return found
 
 
 @contextmanager

@@ -23,6 +23,11 @@ class TierSettings(BaseSettings):
     shims: list[str] = Field(
         ["local"], description="Shims of this cluster, the first is the default; none: this tier only routes"
     )
+    services: list[Literal["controller", "shims"]] = Field(
+        ["controller", "shims"],
+        min_length=1,
+        description="What runs in this process; without the controller it joins the tier that runs on `state`",
+    )
     host: str = Field("127.0.0.1", description="Address on which the tier's server listens")
     port: int = Field(0, ge=0, le=65535, description="Client port; 0: a free one, kept over restarts")
     leaf_port: int = Field(0, ge=0, le=65535, description="Port for children; 0: a free one, kept over restarts")
@@ -35,6 +40,11 @@ class TierSettings(BaseSettings):
     missed_heartbeats: int = Field(3, ge=2, description="Heartbeats that a child may miss before it is offline")
     sync_interval: float = Field(2.0, gt=0, description="Time between the asks of an idle tier to its parent")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What the log file tells")
+
+    @property
+    def joins(self) -> bool:
+        """Whether this process works beside a tier that is up, instead of being it."""
+        return "controller" not in self.services
 
     @field_validator("path")
     @classmethod

@@ -14,10 +14,8 @@ from bus import subjects
 from bus.errors import OteError
 from bus.event import Draft, Event
 from bus.types import CANCEL, CANCELLED, RECEIVED, SUBMITTED, SUPERSEDED
-from services.tier.mail import Mail
+from services.tier.mail import Mail, may_repeat
 from store.api import Cursor, Tx
-
-_FIRST_LIFE = f"{1:08x}."
 
 
 class OutOfOrder(OteError):
@@ -47,12 +45,6 @@ def accept(tx: Tx[Event], mail: Mail) -> None:
     elif mail.event is not None and mail.event.type == SUBMITTED and not _is_repeat(tx, mail.event):
         data = {"origin": mail.origin, "number": mail.cursor.number}
         tx.append(say(tx.source, RECEIVED, mail.event.data["command"], cause=mail.event.id, **data))
-
-
-def may_repeat(event: Event) -> bool:
-    """A later life of an origin submits again what had no final in the earlier ones; in a first life
-    every command is new."""
-    return not event.epoch.startswith(_FIRST_LIFE)
 
 
 def _is_repeat(tx: Tx[Event], event: Event) -> bool:

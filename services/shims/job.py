@@ -1,0 +1,124 @@
+"""One command at work: what the host knows of it, and what it asks the log about it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from bus import types
+from bus.errors import OteError
+from bus.event import Draft, Event
+from services.shims.base import Answer, Request, Shim, TransactionalShim, idempotent, objects_of
+from services.tier.mail import Mail, may_repeat
+from store.api import Cursor, Mailbox, Reader, Tx
+
+logger = structlog.get_logger()
+
+SETTLED = frozenset(types.FINALS.values())
+
+AnyShim = Shim | TransactionalShim
+
+
+@dataclass(slots=True)
+class Job:
+    """One command at work. `resumed`: it may have begun in an earlier life of this process, and can not be
+    withdrawn any more. `idle` while it only waits for somebody to run its shim."""
+
+    event: Event
+    shim: AnyShim
+    #: the number that the log must have received before it takes the result; None: it has
+    cursor: Cursor | None = None
+    resumed: bool = False
+    attempt: int = 1
+    idle: bool = False
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def command(self) -> str:
+        """The command's id."""
+        return str(self.event.data["command"])
+
+    @property
+    def may_be_settled(self) -> bool:
+        """Only a later life of an origin submits again what it had submitted before."""
+        return self.cursor is not None and may_repeat(self.event)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether doing it twice has the effect of once."""
+        return idempotent(self.shim, self.event.data["do"]["verb"])
+
+
+class NotReceived(OteError):
+    """The log refused the `received` that comes before this result; both are offered again."""
+
+    code = "not-received"
+
+
+def must_be_received(tx: Tx[Event], job: Job) -> None:
+    """Raises NotReceived while the cursor has not passed the command's number."""
+    if job.cursor is None:
+        return
+    there = tx.cursors().get(job.event.source)
+    if there is None or there < job.cursor:
+        raise NotReceived(f"command {job.command} is not received yet")
+
+
+#: What a fault in a shim's own code raises; what the log raises is another matter, and tried again.
+FAULTS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+
+
+def execute_in(shim: AnyShim, tx: Tx[Event], request: Request) -> tuple[Answer, list[Draft]]:
+    """What a transactional shim does; a fault in its own code fails the command."""
+    try:
+        return shim.execute_in(tx, request)  # type: ignore[union-attr]
+    except FAULTS as error:
+        logger.exception("shim failed", kind=shim.kind, command=request.id)
+        return Answer.failed("shim-error", f"the shim {shim.kind} failed: {error}"), []
+
+
+def is_settled(tx: Tx[Event], job: Job) -> bool:
+    """Whether the command has its final already, from an earlier life of its origin."""
+    if not job.may_be_settled:
+        return False
+    row = tx.target(job.command, tx.source)
+    return row is not None and row.state in SETTLED
+
+
+def transactional(shim: AnyShim) -> bool:
+    """Whether the shim works within the log's own transaction."""
+    return hasattr(shim, "execute_in")
+
+
+def mail_in_log(reader: Reader[Event], event: Event, me: str) -> Mail | None:
+    """The mail that this event shows to be received here."""
+    if event.type == types.RECEIVED:
+        submitted = reader.event(event.cause) if event.source == me and event.cause else None
+        if submitted is None:
+            return None
+        return Mail(Cursor(submitted.epoch, event.data["number"]), submitted, None)
+    number = next((to.number for to in event.to if to.path == me), None)
+    return None if number is None else Mail(Cursor(event.epoch, number), event, None)
+
+
+def keys_of(shim: AnyShim, event: Event) -> frozenset[object] | None:
+    """What must not overlap: the objects of this shim, and the lane. A lane alone says enough."""
+    do = event.data["do"]
+    objects = objects_of(shim, do["verb"], do.get("args") or {})
+    lane = event.data.get("lane")
+    if objects is None:
+        return None if lane is None else frozenset({("lane", lane)})
+    keys: set[object] = {(shim.kind, key) for key in objects}
+    return frozenset(keys if lane is None else keys | {("lane", lane)})
+
+
+def in_doubt_here(reader: Reader[Event], command: str, me: str) -> Event | None:
+    """The mail of a command that is in doubt here."""
+    row = reader.target(command, me)
+    if row is None or row.state != "in-doubt":
+        return None
+    box = Mailbox(row.origin, row.epoch, me)
+    mail = reader.mail(box, after=row.number - 1, limit=1)
+    return mail[0].event if mail else None
