@@ -1,0 +1,238 @@
+"""What is particular to the log in SQLite: groups, laziness, opening, closing, rebuilding."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from unittest.mock import ANY
+
+import pytest
+
+from bus.event import Event
+from store.api import Tx
+from store.errors import LogDamaged, StoreError
+from store.projections.commands import Commands
+from store.sql import SqlLog, open_log
+from tests.support import eventually
+from tests.unit.store.samples import EPOCH, Source, report, sample, submitted
+
+
+def log_at(path: Path | str, source: str = "root", **options: object) -> SqlLog[Event]:
+    return open_log(path, source=source, decode=Event.decode, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def log(tmp_path: Path) -> AsyncIterator[SqlLog[Event]]:
+    async with log_at(tmp_path / "log.db") as opened:
+        yield opened
+
+
+def append(n: int = 0) -> object:
+    return lambda tx: tx.append(sample(n))
+
+
+class TestGroups:
+    async def test_many_writes_share_few_commits(self, log: SqlLog[Event]) -> None:
+        commits: list[list[Event]] = []
+        log.on_commit(commits.append)
+        await asyncio.gather(*(log.write(lambda tx: tx.append(sample())) for _ in range(300)))
+        assert sum(len(commit) for commit in commits) == 300
+        assert len(commits) < 30
+
+    async def test_one_bad_op_harms_nobody_in_its_group(self, log: SqlLog[Event]) -> None:
+        def bad(tx: Tx[Event]) -> None:
+            tx.append(sample())
+            raise LookupError("bad")
+
+        writes = [log.write(bad if n % 10 == 3 else lambda tx: tx.append(sample())) for n in range(50)]
+        outcomes = await asyncio.gather(*writes, return_exceptions=True)
+        assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, LookupError)] == [3, 13, 23, 33, 43]
+        assert [o.seq for o in outcomes if isinstance(o, Event)] == list(range(1, 46))
+
+    async def test_what_the_database_refuses_harms_nobody_either(self, log: SqlLog[Event]) -> None:
+        huge = sample().seal("root.a", EPOCH, 2**63)
+        writes = [log.write(lambda tx: tx.append(sample())) for _ in range(5)]
+        refused = log.write(lambda tx: tx.record([huge]))
+        writes += [log.write(lambda tx: tx.append(sample())) for _ in range(5)]
+        with pytest.raises(StoreError, match="not written"):
+            await refused
+        assert [event.seq for event in await asyncio.gather(*writes)] == list(range(1, 11))
+
+    async def test_a_caller_who_gave_up_holds_up_nobody(self, log: SqlLog[Event]) -> None:
+        first, second = (log.write(lambda tx: tx.append(sample())) for _ in range(2))
+        first.cancel()
+        assert (await second).seq == 2
+        assert await log.read(lambda r: r.last_row()) == 2
+
+    async def test_a_listener_that_fails_is_told_and_harms_nobody(self, log: SqlLog[Event]) -> None:
+        told: list[object] = []
+        heard: list[Event] = []
+
+        def fails(events: list[Event]) -> None:
+            raise LookupError
+
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context["exception"]))
+        log.on_commit(fails)
+        log.on_commit(heard.extend)
+        event = await log.write(lambda tx: tx.append(sample()))
+        assert heard == [event]
+        assert [type(error) for error in told] == [LookupError]
+
+
+class TestLazy:
+    async def test_waits_for_another(self, tmp_path: Path) -> None:
+        async with log_at(tmp_path / "log.db", lazy_delay=60.0) as log:
+            lazy = log.write(lambda tx: tx.append(sample()), lazy=True)
+            assert await log.read(lambda r: r.last_row()) == 0
+            assert not lazy.done()
+            assert (await log.write(lambda tx: tx.append(sample()))).seq == 2
+            assert lazy.done()
+
+    async def test_does_not_wait_for_ever(self, tmp_path: Path) -> None:
+        async with log_at(tmp_path / "log.db", lazy_delay=0.01) as log:
+            assert (await log.write(lambda tx: tx.append(sample()), lazy=True)).seq == 1
+
+    async def test_does_not_gather_without_end(self, tmp_path: Path) -> None:
+        async with log_at(tmp_path / "log.db", lazy_delay=60.0) as log:
+            writes = [log.write(lambda tx: tx.append(sample()), lazy=True) for _ in range(500)]
+            assert len(await asyncio.gather(*writes)) == 500
+
+    async def test_is_committed_on_closing(self, tmp_path: Path) -> None:
+        async with log_at(tmp_path / "log.db", lazy_delay=60.0) as log:
+            lazy = log.write(lambda tx: tx.append(sample()), lazy=True)
+        assert (await lazy).seq == 1
+
+
+class TestOpening:
+    async def test_again_continues_the_same_life(self, tmp_path: Path) -> None:
+        file = tmp_path / "log.db"
+        async with log_at(file) as log:
+            epoch = log.epoch
+            await log.write(lambda tx: (tx.append(sample()), tx.number("root.a")))
+        assert epoch.startswith("00000001.")
+        async with log_at(f"sqlite:///{file}") as log:
+            assert log.epoch == epoch
+            assert (await log.write(lambda tx: tx.append(sample()))).seq == 2
+            assert await log.write(lambda tx: tx.number("root.a")) == 2
+
+    async def test_a_life_begins_above_all_before(self, log: SqlLog[Event]) -> None:
+        await log.write(lambda tx: tx.append(sample()))
+        first = log.epoch
+        second = await log.begin_life("00000041.ffffffffffffffff")
+        assert first < second == log.epoch
+        assert second.startswith("00000042.")
+        event = await log.write(lambda tx: tx.append(sample()))
+        assert (event.epoch, event.seq) == (second, 1)
+        assert (await log.begin_life()).startswith("00000043.")
+
+    async def test_another_tiers_log_is_refused(self, tmp_path: Path) -> None:
+        async with log_at(tmp_path / "log.db"):
+            pass
+        with pytest.raises(LogDamaged, match="not of"):
+            async with log_at(tmp_path / "log.db", source="root.other"):
+                pass
+
+    async def test_a_later_schema_is_refused(self, tmp_path: Path) -> None:
+        with closing(sqlite3.connect(tmp_path / "log.db")) as connection:
+            connection.execute("PRAGMA user_version = 99")
+        with pytest.raises(LogDamaged, match="later version"):
+            async with log_at(tmp_path / "log.db"):
+                pass
+
+    async def test_what_is_no_database_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "log.db").write_bytes(b"hello" * 1000)
+        with pytest.raises(LogDamaged, match="not a database"):
+            async with log_at(tmp_path / "log.db"):
+                pass
+
+    async def test_a_place_that_cannot_be_written_is_told(self, tmp_path: Path) -> None:
+        with pytest.raises(StoreError, match="unable to open"):
+            async with log_at(tmp_path / "nowhere" / "log.db"):
+                pass
+
+    def test_another_backend_is_refused(self) -> None:
+        with pytest.raises(StoreError, match="no backend"):
+            log_at("postgresql://host/db")
+
+    async def test_after_closing_nothing_is_taken(self, tmp_path: Path) -> None:
+        log = log_at(tmp_path / "log.db")
+        with pytest.raises(StoreError, match="closed"):
+            log.write(lambda tx: tx.append(sample()))
+        async with log:
+            pass
+        with pytest.raises(StoreError, match="closed"):
+            log.write(lambda tx: tx.append(sample()))
+        with pytest.raises(StoreError, match="closed"):
+            await log.read(lambda r: r.last_row())
+
+    async def test_who_follows_ends_when_it_is_closed(self, tmp_path: Path) -> None:
+        async with log_at(tmp_path / "log.db") as log:
+            following = asyncio.ensure_future(anext(log.follow(), None))
+            await eventually(lambda: log._tail.is_followed)
+        assert await following is None
+
+
+class TestFollowing:
+    async def test_far_behind_reads_from_the_file(self, log: SqlLog[Event], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("store.sql.tail.KEPT", 10)
+        for _ in range(8):
+            await log.write(lambda tx: [tx.append(sample(n)) for n in range(100)])
+        rows: list[int] = []
+        async for batch in log.follow(after=20):
+            rows += [stored.row for stored in batch]
+            if rows[-1] == 800:
+                break
+        assert rows == list(range(21, 801))
+
+
+class TestRebuild:
+    @pytest.fixture
+    async def full(self, log: SqlLog[Event]) -> SqlLog[Event]:
+        site = Source("root.a")
+        await log.write(
+            lambda tx: [tx.append(submitted(f"c{n}", [("root.a", tx.number("root.a"))])) for n in range(600)]
+        )
+        await log.write(lambda tx: tx.record([site.seal(report("succeeded", f"c{n}")) for n in range(0, 600, 2)]))
+        return log
+
+    async def test_tells_how_far_it_is(self, full: SqlLog[Event]) -> None:
+        told: list[tuple[str, int, int]] = []
+        before = await full.read(lambda r: [r.targets(f"c{n}") for n in range(600)])
+        await full.rebuild("commands", lambda *step: told.append(step))
+        assert await full.read(lambda r: [r.targets(f"c{n}") for n in range(600)]) == before
+        await eventually(lambda: told and told[-1] == ("commands", 900, 900))
+        assert [name for name, _, _ in told] == ["commands"] * 2
+
+    async def test_of_what_is_not_known_is_refused(self, full: SqlLog[Event]) -> None:
+        with pytest.raises(KeyError, match="there are commands, clusters, objects"):
+            await full.rebuild("nothing")
+
+    async def test_happens_by_itself_when_a_fold_has_changed(
+        self, tmp_path: Path, full: SqlLog[Event], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = await full.read(lambda r: r.counts())
+        with closing(sqlite3.connect(tmp_path / "log.db")) as connection, connection:
+            connection.execute("UPDATE targets SET state = 'nonsense'")
+        monkeypatch.setattr(Commands, "version", 2)
+        async with log_at(tmp_path / "log.db") as again:
+            assert await again.read(lambda r: r.counts()) == before | {"bytes": ANY}
+
+    async def test_of_a_fold_that_is_new_happens_by_itself(self, tmp_path: Path, full: SqlLog[Event]) -> None:
+        before = await full.read(lambda r: r.counts())
+        with closing(sqlite3.connect(tmp_path / "log.db")) as connection, connection:
+            connection.execute("DELETE FROM projections")
+            connection.execute("DELETE FROM commands")
+            connection.execute("DELETE FROM targets")
+        async with log_at(tmp_path / "log.db") as again:
+            assert await again.read(lambda r: r.counts()) == before | {"bytes": ANY}
+
+    async def test_a_projection_that_lags_catches_up(self, tmp_path: Path, full: SqlLog[Event]) -> None:
+        """As if a program that knows no projections had written the last events."""
+        with closing(sqlite3.connect(tmp_path / "log.db")) as connection, connection:
+            connection.execute("UPDATE projections SET row = 500")
+            connection.execute("DELETE FROM commands WHERE row > 500")
+        await full.write(lambda tx: tx.append(submitted("last", [])))
+        assert (await full.read(lambda r: r.counts()))["commands"] == 601
