@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 from rich.text import Text
 
 from services.cli.local_api import local_api
@@ -40,6 +41,7 @@ async def commands(
     *,
     pending: bool = False,
     on: Annotated[str | None, Parameter(metavar="SELECTOR")] = None,
+    limit: Annotated[int, Parameter(show_default=True, validator=Number(gte=1))] = 100,
     common: Common = COMMON,
 ) -> None:
     """Lists commands, the newest first.
@@ -50,9 +52,11 @@ async def commands(
         Only those with targets that are not final.
     on
         Only those with a target among these clusters.
+    limit
+        At most so many.
     """
     async with local_api(common) as api:
-        rows = await api.commands(pending=pending, on=on)
+        rows = await api.commands(limit, pending=pending, on=on)
     _print("commands", rows, "id", common, lambda: _drawn(command_table, rows, wide=common.output == "wide"))
 
 

@@ -74,10 +74,15 @@ class LocalApi:
         answer = await self.ask("resolve_selector", {"select": select, "shim": shim})
         return list(answer["targets"])
 
-    async def commands(self, *, pending: bool = False, on: str | None = None) -> list[Answer]:
-        """The commands that this tier knows, the newest first; only those `pending`, or with a target among `on`."""
-        request = {"pending": pending or None, "on": on}
-        return [command async for command in self._rows("commands", request)]
+    async def commands(self, limit: int, *, pending: bool = False, on: str | None = None) -> list[Answer]:
+        """The newest `limit` commands that this tier knows, the newest first; only those that are `pending`, or have
+        a target among `on`."""
+        rows: list[Answer] = []
+        async for command in self._rows("commands", {"pending": pending or None, "on": on}):
+            if len(rows) == limit:
+                break
+            rows.append(command)
+        return rows
 
     async def _rows(self, what: str, request: Mapping[str, Any]) -> AsyncIterator[Answer]:
         page = await self.ask(what, {**request, "limit": PAGE})

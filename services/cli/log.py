@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from services.cli.local_api import PAGE, TIMEOUT, LocalApi, local_api
 from services.cli.options import COMMON, Common, Moment
@@ -22,7 +23,7 @@ async def log(
     type: str | None = None,
     source: Annotated[str | None, Parameter(metavar="PATH")] = None,
     subject: str | None = None,
-    limit: int | None = None,
+    limit: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     common: Common = COMMON,
 ) -> None:
     """Prints events as CloudEvents (-o json: one a line), in the order in which this tier stored them.

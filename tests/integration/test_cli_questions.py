@@ -114,6 +114,7 @@ async def test_commands_and_what_is_asked(api: ScriptedApi, ote: Ote, nats_serve
         words = ran.lines[1].split()
         assert (words[0], words[2:]) == (ID, ["list", "tag:camera", "1", "accepted,", "1", "succeeded"])
         assert (await ote("get", "commands", "-o", "name")).lines == [ID]
+        assert (await ote("get", "commands", "--limit", "0")).code == 2
     first, second = api.of("commands")
     assert (first["pending"], first["on"]) == (True, "tag:camera")
     assert "pending" not in second and "on" not in second
