@@ -376,13 +376,15 @@ class StatusAnswer(Answer):
 
 
 class Heartbeat(Answer):
-    """A living cluster. `instance` is new with each start; (`epoch`, `seq`) is the place of its last shared
-    event, `load` the load average for each core, `resources` what is free."""
+    """A living cluster. `instance` is new with each start, `epoch` the life of its log; `held` counts the
+    events of its subtree that it holds, `behind` those it knows of and lacks, by cluster; `load` is the load
+    average, `resources` what is free."""
 
     path: PathText
     instance: str
     epoch: str
-    seq: Count
+    held: Count
+    behind: dict[str, Count] = {}
     time: Time
     load: float
     resources: dict[str, float]

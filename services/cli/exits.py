@@ -10,6 +10,7 @@ from enum import IntEnum
 
 from bus.errors import OteError
 from services.cli.render import safe
+from store.errors import StoreError
 
 
 class Exit(IntEnum):
@@ -61,6 +62,8 @@ def of_summary(summary: Mapping[str, int]) -> Exit:
 
 def of_error(error: BaseException) -> Exit:
     """The exit code of an error that ended a command."""
+    if isinstance(error, StoreError):
+        return Exit.REFUSED
     return _BY_CODE.get(error.code, Exit.INTERNAL) if isinstance(error, OteError) else Exit.INTERNAL
 
 
@@ -70,6 +73,8 @@ def complain(error: BaseException) -> Exit:
         traceback.print_exception(error)
     if isinstance(error, OteError):
         say_error(error.message, field=error.field, hint=error.hint)
+    elif isinstance(error, StoreError):
+        say_error(str(error), hint="ote store verify says what is wrong with a log")
     else:
         say_error(f"{type(error).__name__}: {error}", hint="OTE_DEBUG=1 shows where; please report it")
     return of_error(error)
@@ -86,7 +91,7 @@ def say_error(message: str, *, field: str | None = None, hint: str | None = None
 def one_error(error: BaseException) -> BaseException:
     """The error that matters in a task group's: the first that is ours, else the first."""
     leaves = list(_leaves(error))
-    return next((leaf for leaf in leaves if isinstance(leaf, OteError)), leaves[0])
+    return next((leaf for leaf in leaves if isinstance(leaf, OteError | StoreError)), leaves[0])
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

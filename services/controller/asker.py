@@ -38,6 +38,10 @@ FAR_ROUNDS = 5
 RETRY = 0.25
 
 
+#: Somebody who is told that something has happened.
+Told = Callable[[], Awaitable[None]]
+
+
 @dataclass(slots=True)
 class Link:
     """What is known of the way to one ancestor: `state` is "up", "down" or "refused"."""
@@ -65,8 +69,9 @@ class _Holdings:
 class Asker:
     """Keeps this tier and its ancestors in step. `links` says how each ancestor stands, nearest first."""
 
-    def __init__(self, runtime: Runtime, inbound: Inbound, renewed: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, runtime: Runtime, inbound: Inbound, renewed: Told, greeted: Told) -> None:
         self._runtime = runtime
+        self._greeted = greeted
         self._renewed = renewed
         self._inbound = inbound
         self._me = runtime.path
@@ -147,6 +152,7 @@ class Asker:
         link.instance = answer.instance
         if link.turn("up"):
             logger.info("ancestor is there", ancestor=link.path)
+            await self._greeted()
         self._inbound.admitted = True
         return True
 

@@ -56,7 +56,7 @@ class Commands:
 
     async def _write(self, order: Order, chunks: Sequence[submission.Chunk]) -> list[Event]:
         limit = self._runtime.bus.max_payload
-        return await self._runtime.log.write(lambda tx: submission.submit(tx, order, chunks, limit))
+        return await self._runtime.commit(lambda tx: submission.submit(tx, order, chunks, limit))
 
     def addressees(self, selector: str, kind: str | None) -> list[str]:
         """The selected clusters that have the shim which the command needs (any, if kind is None)."""
@@ -148,7 +148,7 @@ class Commands:
                 targets = [t for t in targets if t.target == request.target] or _no_target(request)
             return submission.cancel(tx, request.id, targets, request.actor)
 
-        withdrawn = await self._runtime.log.write(op)
+        withdrawn = await self._runtime.commit(op)
         return {"id": request.id, "state": "cancelling", "count": len(withdrawn), "targets": withdrawn[:LISTED]}
 
     async def resolve(self, request: ResolveRequest) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class Commands:
             else:
                 submission.resolve(tx, row, request.as_, request.actor)
 
-        await self._runtime.log.write(op)
+        await self._runtime.commit(op)
         return {"id": request.id, "target": request.target, "as": request.as_}
 
 

@@ -33,7 +33,7 @@ class Controller:
         self.registry = Registry(runtime)
         self.membership = Membership(runtime, self.registry)
         self.inbound = Inbound(runtime, on_gap=lambda: self.asker.wake())
-        self.asker = Asker(runtime, self.inbound, self.membership.announce)
+        self.asker = Asker(runtime, self.inbound, renewed=self.membership.announce, greeted=self.membership.beat)
         self._interest = Interest(runtime.bus, runtime.path, self.inbound.on_mail)
         self._answerer = Answerer(runtime, self.inbound, self.membership.admit, self.asker.shown)
         self._tracker = Tracker()

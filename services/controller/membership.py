@@ -19,14 +19,15 @@ import structlog
 
 from bus import paths, subjects, tags
 from bus.client import Message
-from bus.errors import OteError
+from bus.errors import OteError, Unavailable
 from bus.event import Draft, Event, format_time, now
 from bus.messages import Heartbeat
 from bus.sync import Hello
 from bus.types import ANNOUNCED, JOINED, OFFLINE, ONLINE, REFUSED_CLUSTER
+from services.controller import lag
 from services.controller.registry import Registry
 from services.tier.runtime import Runtime
-from store.api import Reader, Stream
+from store.api import Reader
 
 logger = structlog.get_logger()
 
@@ -88,26 +89,32 @@ class Membership:
     def _event(self, kind: str, data: dict[str, Any]) -> Draft:
         return Draft(type=kind, subject=subjects.event(kind, self._me), data=data)
 
-    def _position(self, reader: Reader[Event]) -> int:
-        return reader.streams(self._me).get(Stream(self._me, reader.epoch), 0)
-
     async def _beat(self) -> None:
-        if not self._runtime.depth:
-            return
-        while True:
-            position = await self._runtime.log.read(self._position)
-            beat = Heartbeat(
-                path=self._me,
-                instance=self._runtime.instance,
-                epoch=self._runtime.log.epoch,
-                seq=position,
-                time=now(),
-                load=os.getloadavg()[0],
-                resources=resources(self._runtime.settings.state),
-                version=version("ote-bus"),
-            )
-            self._runtime.bus.send(subjects.heartbeat(self._me), msgpack.packb(beat.model_dump()))
+        while self._runtime.depth:
+            await self.beat()
             await asyncio.sleep(self._runtime.settings.heartbeat)
+
+    async def beat(self) -> None:
+        """Sends a heartbeat; without a connection nobody is there to hear it."""
+        position, behind = await self._runtime.log.read(self._positions)
+        heartbeat = Heartbeat(
+            path=self._me,
+            instance=self._runtime.instance,
+            epoch=self._runtime.log.epoch,
+            held=position,
+            behind=lag.named(behind),
+            time=now(),
+            load=os.getloadavg()[0],
+            resources=resources(self._runtime.settings.state),
+            version=version("ote-bus"),
+        )
+        try:
+            self._runtime.bus.send(subjects.heartbeat(self._me), msgpack.packb(heartbeat.model_dump()))
+        except Unavailable:
+            logger.debug("no connection for a heartbeat")
+
+    def _positions(self, reader: Reader[Event]) -> tuple[int, dict[str, int]]:
+        return lag.held(reader, self._me), lag.unseen(reader, self._me, self.children)
 
     def _on_ask(self, message: Message) -> None:
         """The parent asks who lives here."""

@@ -12,12 +12,13 @@ from typing import Any
 from bus import paths, tags
 from bus.event import Event, now, parse_time
 from bus.messages import ClustersRequest
+from services.controller import lag
 from services.controller.asker import Asker
 from services.controller.inbound import Inbound
 from services.controller.membership import Membership
 from services.controller.registry import Registry, Snapshot
 from services.tier.runtime import Runtime
-from store.api import ClusterRow, Reader, Stream, TargetRow
+from store.api import ClusterRow, Reader, TargetRow
 
 #: How many of the oldest are listed.
 LISTED = 10
@@ -48,7 +49,7 @@ class Overview:
             out["next"] = page[request.limit - 1]
         return out
 
-    def _cluster(self, snapshot: Snapshot, path: str, lag: dict[str, Any]) -> dict[str, Any]:
+    def _cluster(self, snapshot: Snapshot, path: str, behind: dict[str, Any]) -> dict[str, Any]:
         row = snapshot.rows[path]
         state, since, reason = snapshot.state(path)
         child = self._membership.children.get(path)
@@ -62,7 +63,7 @@ class Overview:
             "parent": row.parent,
             "attached_to": row.attached_to,
             "shims": [shim["kind"] for shim in row.shims],
-            "lag": lag,
+            "lag": behind,
             "last_seen": self._last_seen(row, state),
             "version": row.version,
             "resources": dict(beat.resources) if beat is not None else dict(row.resources),
@@ -85,16 +86,13 @@ class Overview:
     def _lags(self, reader: Reader[Event], chosen: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What a cluster has not received of what was sent to it, and what it has said that is not here."""
         waiting = reader.waiting()
-        held = reader.streams(self._runtime.path)
+        unseen = lag.unseen(reader, self._runtime.path, self._membership.children)
         moment = datetime.now(UTC)
         out = {}
         for path in chosen:
             count, oldest = waiting.get(path, (0, None))
-            child = self._membership.children.get(path)
-            beat = child.last if child is not None else None
-            unseen = max(0, beat.seq - held.get(Stream(path, beat.epoch), 0)) if beat is not None else 0
             seconds = (moment - parse_time(oldest)).total_seconds() if oldest is not None else 0.0
-            out[path] = {"events": count + unseen, "seconds": round(max(seconds, 0.0), 3)}
+            out[path] = {"events": count + unseen.get(path, 0), "seconds": round(max(seconds, 0.0), 3)}
         return out
 
     async def status(self) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from services.tier.clock import Clock
 from services.tier.mail import Mail
 from services.tier.settings import TierSettings
 from store.api import Log, Tx
+from store.errors import StoreError
 
 T = TypeVar("T")
 logger = structlog.get_logger()
@@ -105,6 +106,13 @@ class Runtime:
                     self.bus.send(subject, wire.pack(chunk), wire.EVENTS_HEADERS)
         except Unavailable:
             logger.debug("no connection; repair brings what was not sent")
+
+    async def commit(self, op: Callable[[Tx[Event]], T]) -> T:
+        """Writes what a user asked for. Unavailable if the log can not be written: nothing of it happened."""
+        try:
+            return await self.log.write(op)
+        except StoreError as error:
+            raise Unavailable(str(error), hint="is the disk full? What was accepted before is safe") from error
 
     def write_later(self, op: Callable[[Tx[Event]], Any], *, what: str, lazy: bool = True) -> None:
         """Hands an op to the log and does not wait; a failure is logged, and repaired by what is asked

@@ -159,7 +159,7 @@ def test_a_heartbeat_travels_as_msgpack() -> None:
         path="root.east",
         instance="i",
         epoch="e",
-        seq=7,
+        held=7,
         time="2026-11-23T06:35:59.000000Z",
         load=0.5,
         resources={"cpu": 1.5},
