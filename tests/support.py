@@ -39,7 +39,7 @@ async def eventually(condition: Callable[[], object], deadline: float = 5.0, *, 
             if inspect.isawaitable(value):
                 value = await value
         except AssertionError as error:
-            failure = error
+            value, failure = None, error
         if value:
             return value
         if time.monotonic() >= end:
