@@ -84,6 +84,7 @@ def _check_content(kept: Path, made: Path, decode: Callable[[bytes], Entry], pro
         if findings:
             # What follows from events that are not sound says nothing.
             return findings
+        _follow(sessions[0], decode)
         _make(sessions[1], decode, progress)
         derived = _derived()
         for number, (name, statement, key) in enumerate(derived, 1):
@@ -111,12 +112,24 @@ def _check_events(session: Session, decode: Callable[[bytes], Entry], progress: 
                 yield Finding("event", f"row {row}", f"{name} is {value!r}, the body says {getattr(event, name)!r}")
 
 
-def _make(session: Session, decode: Callable[[bytes], Entry], progress: Progress) -> None:
-    """Makes anew all that is derived, from the events."""
+def _follow(session: Session, decode: Callable[[bytes], Entry]) -> None:
+    """Folds what the writer had not come to: projections may be behind, not wrong."""
+    ledger = _ledger(session, decode)
+    ledger.begin()
+    ledger.flush()
+    ledger.commit()
+
+
+def _ledger(session: Session, decode: Callable[[bytes], Entry]) -> Ledger[Entry]:
     lives = RECORD_TABLES["lives"].c
     source = session.connection.execute(sa.select(lives.source).order_by(lives.epoch.desc()).limit(1)).scalar()
-    projector = Projector(projections(source or ""), decode)
-    ledger: Ledger[Entry] = Ledger(session, source or "", projector)
+    return Ledger(session, source or "", Projector(projections(source or ""), decode))
+
+
+def _make(session: Session, decode: Callable[[bytes], Entry], progress: Progress) -> None:
+    """Makes anew all that is derived, from the events."""
+    ledger = _ledger(session, decode)
+    projector = ledger.projector
     ledger.begin()
     for table in (STREAMS.name, BOXES.name, FILLS.name):
         session.connection.execute(sa.delete(RECORD_TABLES[table]))

@@ -53,7 +53,9 @@ class Ledger(Generic[E]):
         self._version = -1
         self._buffer: list[tuple[Any, ...]] = []
         self._unfolded: list[Filed] = []
-        self._folded_row = 0
+        self._base = 0
+        self.is_behind = True
+        """Whether events of this or an earlier transaction are not folded into the projections yet."""
         self._cursors: dict[str, Cursor] | None = None
         self._tables: dict[str, SqlRows[Any]] = {}
         self._streams = self.rows(STREAMS)
@@ -84,21 +86,32 @@ class Ledger(Generic[E]):
             self.last_row = sqlite.last_row(self.session.cursor)
             self.epoch = self.session.one(queries.LAST_LIFE)[0] or ""
             self._version = version
-        self._folded_row = self.last_row
+            self._base = self.last_row
 
     def fold(self) -> None:
-        """Brings the projections up to the last event, in memory."""
-        if self._folded_row < self.last_row:
+        """Brings the projections up to the last event, in memory. Events that are not among the unfolded,
+        because another process wrote them or this one stopped before, are read from the file."""
+        if self.is_behind:
             filed, self._unfolded = self._unfolded, []
-            self.projector.fold(self, self._folded_row, filed)
-            self._folded_row = self.last_row
+            self.projector.fold(self, self._base, filed)
+            self._base = self.last_row
+            self.is_behind = False
 
     def flush(self) -> None:
-        """Writes what has gathered, so that queries see it."""
-        self._write_events()
+        """Writes what has gathered and what follows from it, so that queries see it."""
         self.fold()
+        self.write()
+
+    def write(self) -> None:
+        """Writes what has gathered. Events that are not folded may stay so: the projections follow."""
+        self._write_events()
         for rows_of_table in self._tables.values():
             rows_of_table.flush()
+
+    @property
+    def unfolded(self) -> int:
+        """How many events wait in memory to be folded."""
+        return len(self._unfolded)
 
     def _write_events(self) -> None:
         if self._buffer:
@@ -125,6 +138,7 @@ class Ledger(Generic[E]):
     def _drop(self) -> None:
         self._clear()
         self._buffer, self._unfolded, self._cursors = [], [], None
+        self.is_behind = True
         self._holes.drop()
         self._mailroom.drop()
         for table in self._tables.values():
@@ -202,6 +216,7 @@ class Ledger(Generic[E]):
         self.fresh[event.id] = event
         if event.type in self.projector.types:
             self._unfolded.append(Filed(row, event, self.stored_at))
+        self.is_behind = True
         if event.to or event.supersedes:
             self._mailroom.deliver(event, row)
 

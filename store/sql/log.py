@@ -20,7 +20,7 @@ from store.sql.reader import Session, SqlReader
 from store.sql.statements import Texts
 from store.sql.tail import Tail
 from store.sql.tx import SqlTx
-from store.sql.writer import Group, Job, Writer
+from store.sql.writer import Group, Writer
 
 READERS = 4
 POLL_SECONDS = 0.05
@@ -54,6 +54,7 @@ class SqlLog(Generic[E]):
         self._sessions = threading.local()
         self._opened: list[Session] = []
         self._closed = True
+        self._is_behind = False
 
     @property
     def path(self) -> Path:
@@ -97,7 +98,7 @@ class SqlLog(Generic[E]):
         if self._closed:
             raise StoreError(f"the log {self._path} is closed")
         done: asyncio.Future[T] = self._loop.create_future()
-        self._writer.put(Job(op, done, lazy))
+        self._writer.put((op, done, lazy))
         return done
 
     def _deliver(self, group: Group[E]) -> None:
@@ -110,6 +111,7 @@ class SqlLog(Generic[E]):
 
     def _delivered(self, group: Group[E]) -> None:
         self._epoch = group.epoch
+        self._is_behind = group.is_behind
         if group.filed:
             self._tail.push(group.filed)
         if group.appended:
@@ -134,7 +136,7 @@ class SqlLog(Generic[E]):
         self._listeners.append(listener)
 
     async def flush(self) -> None:
-        await self.write(_nothing)
+        await self._change(_settle)
 
     async def begin_life(self, above: str = "") -> str:
         """Begins a life of this log that sorts after `above` and all before; returns its epoch."""
@@ -168,6 +170,9 @@ class SqlLog(Generic[E]):
     async def read(self, query: Callable[[Reader[E]], T]) -> T:
         if self._closed:
             raise StoreError(f"the log {self._path} is closed")
+        if self._is_behind:
+            # Whoever has seen a write done finds what follows from it.
+            await self.flush()
         return await self._loop.run_in_executor(self._readers, self._query, query)
 
     def _query(self, query: Callable[[Reader[E]], T]) -> T:
@@ -220,8 +225,9 @@ class SqlLog(Generic[E]):
                     self._tail.forget()
 
 
-def _nothing(tx: object) -> None:
-    """An op that is done when all before it are."""
+def _settle(tx: SqlTx[Any]) -> None:
+    """An op that is done when all before it are, and the projections have followed."""
+    tx.settle()
 
 
 def _page(log: Reader[E], after: int, types: Sequence[str]) -> tuple[list[Stored[E]], int]:

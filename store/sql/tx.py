@@ -27,6 +27,10 @@ class SqlTx(SqlReader[E]):
         self._ledger = ledger
         self.appended: list[E] = []
 
+    def settle(self) -> None:
+        """Brings the projections up to this transaction."""
+        self._ledger.fold()
+
     def _settle(self) -> None:
         self._ledger.flush()
 

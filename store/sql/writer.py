@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple
+from typing import Any, Generic
 
 from store.api import E, Stored
 from store.errors import StoreError
@@ -21,22 +21,19 @@ from store.sql.ledger import Ledger
 from store.sql.tx import SqlTx
 
 MOST_LAZY = 500
+MOST_UNFOLDED = 1000
+FOLD_DELAY = 0.05
+"""Seconds by which projections may be behind while there is work."""
 
 
-class Job(NamedTuple, Generic[E]):
-    """An op, and who waits for it: a token that the writer only hands back."""
+Op = Callable[[SqlTx[E]], Any]
 
-    op: Callable[[SqlTx[E]], Any]
-    waiter: Any
-    lazy: bool = False
+# Plain tuples: these are made for every write, and a NamedTuple takes ten times as long.
+Job = tuple[Op[E], Any, bool]
+"""An op, who waits for it (a token that the writer only hands back), and whether it is lazy."""
 
-
-class Done(NamedTuple):
-    """What became of a job."""
-
-    waiter: Any
-    result: Any = None
-    error: BaseException | None = None
+Done = tuple[Any, Any, BaseException | None]
+"""Who waited, and the result, or else the error."""
 
 
 @dataclass(slots=True)
@@ -46,6 +43,7 @@ class Group(Generic[E]):
 
     done: list[Done]
     epoch: str
+    is_behind: bool
     filed: list[Stored[E]] = field(default_factory=list)
     appended: list[E] = field(default_factory=list)
 
@@ -72,6 +70,7 @@ class Writer(Generic[E]):
         self._decode = decode
         self._deliver = deliver
         self._lazy_delay = lazy_delay
+        self._folded_at = 0.0
         self._queue: queue.SimpleQueue[Job[E] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="log-writer", daemon=True)
 
@@ -92,20 +91,24 @@ class Writer(Generic[E]):
         more = True
         while more:
             jobs, more = self._gather()
-            if not jobs:
-                continue
             for group in self._run(jobs):
                 self._deliver(group)
+        if self._ledger.is_behind:
+            self._run([])
 
     def _gather(self) -> tuple[list[Job[E]], bool]:
-        """The jobs of the next group, and whether there may be more after them."""
+        """The jobs of the next group, and whether there may be more after them. No jobs: it is quiet, and
+        the projections can follow."""
         jobs: list[Job[E]] = []
         eager = False
-        job = self._queue.get()
+        try:
+            job = self._queue.get(timeout=self._lazy_delay if self._ledger.is_behind else None)
+        except queue.Empty:
+            return jobs, True
         deadline = time.monotonic() + self._lazy_delay
         while job is not None:
             jobs.append(job)
-            eager = eager or not job.lazy or len(jobs) >= MOST_LAZY
+            eager = eager or not job[2] or len(jobs) >= MOST_LAZY
             try:
                 if eager:
                     job = self._queue.get_nowait()
@@ -138,23 +141,31 @@ class Writer(Generic[E]):
         for op, waiter, _ in jobs:
             before = ledger.changes
             try:
-                done.append(Done(waiter, op(tx)))
+                done.append((waiter, op(tx), None))
             except Exception as error:
                 if ledger.changes != before:
                     raise _Spoiled from error
                 # It left nothing behind, so its error is its result, and the group goes on.
-                done.append(Done(waiter, error=_told(error)))
-        ledger.flush()
-        group = Group(done, ledger.epoch, ledger.filed, tx.appended)
+                done.append((waiter, None, _told(error)))
+        if self._is_time_to_fold(jobs):
+            ledger.fold()
+            self._folded_at = time.monotonic()
+        ledger.write()
+        group = Group(done, ledger.epoch, ledger.is_behind, ledger.filed, tx.appended)
         try:
             ledger.commit()
         except sqlite.ERRORS as error:
             raise _Unavailable from error
         return group
 
+    def _is_time_to_fold(self, jobs: list[Job[E]]) -> bool:
+        """Folding is left out of the commits for which somebody waits, as long as it is not much or late."""
+        late = time.monotonic() - self._folded_at > FOLD_DELAY
+        return not jobs or late or self._ledger.unfolded > MOST_UNFOLDED
+
     def _failed(self, jobs: list[Job[E]], error: Exception) -> Group[E]:
         cause = error.__cause__ if isinstance(error, (_Spoiled, _Unavailable)) else error
-        return Group([Done(job.waiter, error=_told(cause or error)) for job in jobs], self._ledger.epoch)
+        return Group([(waiter, None, _told(cause or error)) for _, waiter, _ in jobs], self._ledger.epoch, True)
 
 
 def _told(error: BaseException) -> BaseException:
