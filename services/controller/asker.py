@@ -34,7 +34,7 @@ POSITIONS_LIMIT = 600
 WINDOW = 4
 #: Farther ancestors are asked in one of so many rounds.
 FAR_ROUNDS = 5
-#: While the parent is away, how often it is tried (seconds).
+#: While no ancestor answers, how often they are tried (seconds).
 RETRY = 0.25
 
 
@@ -96,9 +96,8 @@ class Asker:
         """Asks for ever."""
         while self.links:
             self._wake.clear()
-            await self._ask_round()
-            nearest_up = self.links[0].state == "up"
-            pause = self._runtime.settings.sync_interval if nearest_up else RETRY
+            answered = await self._ask_round()
+            pause = self._runtime.settings.sync_interval if answered else RETRY
             await self._pause(pause * random.uniform(0.8, 1.2))
 
     async def _pause(self, seconds: float) -> None:
@@ -107,16 +106,24 @@ class Asker:
         except TimeoutError:
             return
 
-    async def _ask_round(self) -> None:
+    async def _ask_round(self) -> bool:
+        """True if an ancestor answered."""
         self._round += 1
+        answered = False
         for link in self.links:
             try:
-                await self._sync(link)
+                if not answered or not self._round % FAR_ROUNDS:
+                    await self._sync(link)
+                elif link.state != "up":
+                    # Its clock decides what expires: that is learned at once, the rest can wait.
+                    await self._greet(link)
             except Exception as error:
                 _failed(link, error)
                 continue
-            if self._round % FAR_ROUNDS:
-                return
+            answered = True
+            if link.state == "refused":
+                break
+        return answered
 
     async def _sync(self, link: Link) -> None:
         """One exchange with one ancestor: greet if it is new, compare, and mend what differs."""
@@ -222,7 +229,8 @@ class Asker:
         self._inbound.after_record(recorded)
         await self._inbound.take_stored()
         # What came late goes on at once to those below, who would else wait for their next ask.
-        self._runtime.push(recorded.new)
+        # What stands for other mail goes first: where both come, the body is not carried out on the way.
+        self._runtime.push(sorted(recorded.new, key=lambda event: not event.supersedes))
         return len(recorded.new)
 
     async def _supply(self, link: Link, buckets: list[int]) -> None:

@@ -180,6 +180,7 @@ def _order(request: SubmitRequest) -> Order:
         lane=request.lane,
         ttl=request.ttl,
         expiresat=expires,
+        is_new=request.id is None,
     )
 
 

@@ -93,9 +93,9 @@ class Ledger(Generic[E]):
         because another process wrote them or this one stopped before, are read from the file."""
         if self.is_behind:
             filed, self._unfolded = self._unfolded, []
-            self.projector.fold(self, self._base, filed)
-            self._base = self.last_row
+            base, self._base = self._base, self.last_row
             self.is_behind = False
+            self.projector.fold(self, base, filed)
 
     def flush(self) -> None:
         """Writes what has gathered and what follows from it, so that queries see it."""

@@ -225,7 +225,7 @@ class SqlLog(Generic[E]):
                     self._tail.forget()
 
 
-def _settle(tx: SqlTx[Any]) -> None:
+def _settle(tx: SqlTx[E]) -> None:
     """An op that is done when all before it are, and the projections have followed."""
     tx.settle()
 

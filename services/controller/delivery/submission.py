@@ -46,6 +46,8 @@ class Order:
     lane: str | None = None
     ttl: float | None = None
     expiresat: str | None = None
+    #: the id is new, made here: nothing can have been submitted under it
+    is_new: bool = False
 
     @cached_property
     def digest(self) -> str:
@@ -108,7 +110,7 @@ def submit(tx: Tx[Event], order: Order, chunks: Sequence[Chunk], max_payload: in
         Conflict: a command with this id and another content exists.
         BadRequest: an event would not fit a message of `max_payload` bytes.
     """
-    if (existing := tx.command(order.id)) is not None:
+    if not order.is_new and (existing := tx.command(order.id)) is not None:
         if existing.digest != order.digest:
             raise Conflict(
                 f"command {order.id} exists with another content",
