@@ -46,11 +46,13 @@ class MemoryReader(Generic[E]):
         source: str | None = None,
         subject: str | None = None,
         since: str | None = None,
+        latest: bool = False,
     ) -> list[Stored[E]]:
         pattern = subject_pattern(subject) if subject is not None else None
         scope = source.removeprefix("under:") if source is not None else ""
         found: list[Stored[E]] = []
-        for row in range(after + 1, self.last_row() + 1):
+        rows = range(after + 1, self.last_row() + 1)
+        for row in reversed(rows) if latest else rows:
             if len(found) >= limit:
                 break
             event = self._state.rows[row].event
@@ -61,7 +63,7 @@ class MemoryReader(Generic[E]):
                 and (since is None or event.time >= since)
             ):
                 found.append(self._state.rows[row])
-        return found
+        return found[::-1] if latest else found
 
     def stream(self, stream: Stream, *, after: int, limit: int) -> list[E]:
         found: list[E] = []

@@ -23,6 +23,9 @@ from store.sql.statements import Query, Texts
 LATEST = 2**62
 """A row number beyond all."""
 
+FEW = 16
+"""Up to so many are asked for one by one; for more, all are read and what is wanted is picked."""
+
 
 class Session:
     """A connection's cursor, for compiled queries, and beside it SQLAlchemy's own connection, for
@@ -85,10 +88,12 @@ class SqlReader(Generic[E]):
         source: str | None = None,
         subject: str | None = None,
         since: str | None = None,
+        latest: bool = False,
     ) -> list[Stored[E]]:
         self._settle()
         e = EVENTS.c
-        wanted = sa.select(e.row, e.subject, e.body).where(e.row > after).order_by(e.row)
+        order = e.row.desc() if latest else e.row
+        wanted = sa.select(e.row, e.subject, e.body).where(e.row > after).order_by(order)
         if types:
             wanted = wanted.where(e.type.in_(types))
         if source is not None:
@@ -100,8 +105,10 @@ class SqlReader(Generic[E]):
             wanted = wanted.where(e.time >= since)
         if subject is None:
             rows: Iterable[Any] = self._session.connection.execute(wanted.limit(limit))
-            return [Stored(row, self._decode(body)) for row, _, body in rows]
-        return self._matching(wanted, subject, limit)
+            found = [Stored(row, self._decode(body)) for row, _, body in rows]
+        else:
+            found = self._matching(wanted, subject, limit)
+        return found[::-1] if latest else found
 
     def _matching(self, wanted: sa.Select[Any], subject: str, limit: int) -> list[Stored[E]]:
         """The database narrows by what stands before the first wildcard; the rest is matched here."""
@@ -176,10 +183,12 @@ class SqlReader(Generic[E]):
         return [Waypoint(*row) for row in self._session.all(views.WAYPOINTS, command)]
 
     def unreceived(self, key: str, targets: Sequence[str]) -> list[TargetRow]:
-        found: list[TargetRow] = []
-        for target in sorted(set(targets)):
-            found += self._target_rows(self._all(views.UNRECEIVED, key, target, self.source, self.epoch))
-        return found
+        mine, wanted = (key, self.source, self.epoch), sorted(set(targets))
+        if len(wanted) > FEW:
+            rows = self._target_rows(self._all(views.UNRECEIVED, *mine))
+            chosen = set(wanted)
+            return [row for row in rows if row.target in chosen]
+        return [row for target in wanted for row in self._target_rows(self._all(views.UNRECEIVED_BY, *mine, target))]
 
     def unfinished(self, target: str) -> list[tuple[TargetRow, E]]:
         rows = self._all(views.UNFINISHED, target)

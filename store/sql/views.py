@@ -52,16 +52,10 @@ TARGETS = Query(
     limited(_whole.where(_of_command, _t.target > bindparam("after")).order_by(_t.target)),
     *("command", "after", "limit"),
 )
-UNRECEIVED = Query(
-    _whole.where(
-        _waiting,
-        _t.key == bindparam("key"),
-        _at_target,
-        _t.origin == bindparam("origin"),
-        _t.epoch == bindparam("epoch"),
-    ).order_by(_t.number),
-    *("key", "target", "origin", "epoch"),
-)
+_by_life = (_t.key == bindparam("key"), _t.origin == bindparam("origin"), _t.epoch == bindparam("epoch"))
+_unreceived = _whole.where(_waiting, *_by_life).order_by(_t.target, _t.number)
+UNRECEIVED = Query(_unreceived, "key", "origin", "epoch")
+UNRECEIVED_BY = Query(_unreceived.where(_at_target), "key", "origin", "epoch", "target")
 UNFINISHED = Query(
     sa.select(_targets, _submitted.c.body)
     .select_from(_targets.join(_submitted, _submitted.c.row == _t.submitted_row))

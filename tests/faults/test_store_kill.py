@@ -9,12 +9,13 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from bus.event import Event
 from store.sql import open_log
 from store.verify import verify
 
 ROOT = Path(__file__).parents[2]
-ROUNDS = 6
 
 
 def killed_writer(file: Path, name: str, seconds: float) -> list[str]:
@@ -32,12 +33,13 @@ def killed_writer(file: Path, name: str, seconds: float) -> list[str]:
     return [line.split()[0] for line in told if line.endswith("\n")]
 
 
-async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [3, pytest.param(40, marks=pytest.mark.long)])
+async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, rounds: int) -> None:
     seed = time.time_ns()
     print(f"seed {seed}")
     chance, file = random.Random(seed), tmp_path / "log.db"
     acknowledged: list[str] = []
-    for number in range(ROUNDS):
+    for number in range(rounds):
         acknowledged += killed_writer(file, f"life{number}", chance.uniform(0.0, 0.3))
         assert verify(file, Event.decode) == []
     async with open_log(file, source="root", decode=Event.decode) as log:
