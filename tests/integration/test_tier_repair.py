@@ -124,8 +124,10 @@ async def test_doubled_and_reordered_results_change_nothing(tiers: Tiers) -> Non
     root = await grown(tiers, NEVER)
     tap = await Tap(root.bus).listen(f"ote.evt.*.{SITE1}")
     sent = [(await root.submit("site1", f"n{number}"))["id"] for number in range(20)]
-    before = {id: await root.done(id) for id in sent}
-    await root.ask("status")
+    for id in sent:
+        await root.done(id)
+        await eventually(lambda id=id: _stored(root, id))  # type: ignore[misc]
+    before = {id: await root.command(id) for id in sent}
     log = await root.log()
     frames = [(subject, data) for subject, data in tap.messages]
     random.Random(3).shuffle(frames)
@@ -136,6 +138,10 @@ async def test_doubled_and_reordered_results_change_nothing(tiers: Tiers) -> Non
     assert {id: await root.command(id) for id in sent} == before
     assert (await root.log())[: len(log)] == log
     assert await root.told("succeeded", SITE1) == [*sent, marked["id"]]
+
+
+async def _stored(tier: Tier, id: str) -> bool:
+    return "stored" in (await tier.target(id, SITE1))["receipts"]
 
 
 async def test_a_frame_that_came_before_it_was_due_waits_for_those_before_it(tiers: Tiers) -> None:
