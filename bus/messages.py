@@ -285,7 +285,8 @@ class ResolveSelectorAnswer(Answer):
 
 class LogRequest(Request):
     """Events of this tier's log behind row `after`. `source` is a path or `under:PATH`, `subject` may hold
-    NATS wildcards, `since` is compared with the events' time. With `wait`, the answer comes when there is
+    NATS wildcards, `since` is compared with the events' time. `latest` asks for the end of the log instead of
+    its beginning. With `wait`, the answer comes when there is
     at least one event, or the time is over."""
 
     after: Row | None = None
@@ -294,6 +295,7 @@ class LogRequest(Request):
     source: str | None = Field(None, min_length=1, max_length=1000)
     subject: str | None = Field(None, min_length=1, max_length=1000)
     since: Time | None = None
+    latest: bool | None = None
     wait: Wait | None = None
 
 

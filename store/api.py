@@ -217,8 +217,9 @@ class Reader(Protocol[E]):
         since: str | None = None,
         latest: bool = False,
     ) -> list[Stored[E]]:
-        """Events in row order: the first `limit` after a row, or the latest. `source` is exact or `under:PATH`; `subject` may hold NATS wildcards;
-        `since` is RFC 3339 text, compared with the event's time."""
+        """Events in row order: the first `limit` after a row, or the latest. `source` is exact or
+        `under:PATH`; `subject` may hold NATS wildcards; `since` is RFC 3339 text, compared with the
+        event's time."""
         ...
 
     def stream(self, stream: Stream, *, after: int, limit: int) -> list[E]:

@@ -14,6 +14,8 @@ from services.cli.views.events import event_line
 
 #: Seconds that a tier may hold an answer back until there are new events.
 FOLLOW = 5.0
+#: Events that are printed where nothing else is asked for.
+LATEST = 100
 
 
 async def log(
@@ -26,7 +28,8 @@ async def log(
     limit: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     common: Common = COMMON,
 ) -> None:
-    """Prints events as CloudEvents (-o json: one a line), in the order in which this tier stored them.
+    """Prints events as CloudEvents (-o json: one a line), in the order in which this tier stored them: the
+    latest 100, or, with --since, all from then on.
 
     Parameters
     ----------
@@ -41,7 +44,7 @@ async def log(
     subject
         Only events with this NATS subject; may hold wildcards.
     limit
-        At most so many.
+        At most so many: the latest, or, with --since, the first.
     """
     filters = {"since": since, "type": type, "source": source, "subject": subject}
     async with local_api(common) as api:
@@ -50,20 +53,31 @@ async def log(
 
 async def _events(api: LocalApi, filters: dict[str, Any], limit: int | None, follow: bool, common: Common) -> None:
     after: Any = None
-    left = limit if limit is not None else float("inf")
     wait: float | None = None
+    left = limit or float("inf")
+    if filters["since"] is None:
+        page = await api.ask("log", {**filters, "limit": min(limit or LATEST, PAGE), "latest": True})
+        after = _print(page, common)
+        if not follow:
+            return
+        left, wait = float("inf"), FOLLOW
     while left > 0:
         asked = int(min(left, PAGE))
         request = {**filters, "after": after, "limit": asked, "wait": wait}
         page = await api.ask("log", request, timeout=TIMEOUT + (wait or 0))
-        for event in page["events"]:
-            _show(event, common)
         left -= len(page["events"])
-        after = page["next"]
+        after = _print(page, common)
         if len(page["events"]) < asked:
             if not follow:
                 return
             wait = FOLLOW
+
+
+def _print(page: dict[str, Any], common: Common) -> Any:
+    """Where the next page begins."""
+    for event in page["events"]:
+        _show(event, common)
+    return page["next"]
 
 
 def _show(event: dict[str, Any], common: Common) -> None:

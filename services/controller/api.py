@@ -22,7 +22,7 @@ def local_api(runtime: Runtime, commands: Commands, registry: Registry, overview
     """The service, ready to start."""
 
     async def resolve_selector(request: m.ResolveSelectorRequest) -> dict[str, Any]:
-        targets = commands.addressees(request.select, request.shim)
+        targets = commands.addressees(request.select, request.shim, "select")
         return {"targets": targets, "count": len(targets)}
 
     async def status(request: m.StatusRequest) -> dict[str, Any]:

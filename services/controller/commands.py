@@ -58,15 +58,15 @@ class Commands:
         limit = self._runtime.bus.max_payload
         return await self._runtime.commit(lambda tx: submission.submit(tx, order, chunks, limit))
 
-    def addressees(self, selector: str, kind: str | None) -> list[str]:
+    def addressees(self, selector: str, kind: str | None, field: str = "to") -> list[str]:
         """The selected clusters that have the shim which the command needs (any, if kind is None)."""
-        selected = self._registry.resolve(selector)
+        selected = self._registry.resolve(selector, field)
         able = [path for path in selected if self._registry.snapshot.shim(path, kind)]
         if not able:
             what = f"the shim {kind!r}" if kind else "a shim"
             raise BadRequest(
                 f"none of the {len(selected)} selected clusters has {what}: {', '.join(selected[:5])}",
-                field="to",
+                field=field,
                 hint="`ote get clusters -o wide` shows the shims of each",
             )
         return able
@@ -121,7 +121,7 @@ class Commands:
     async def commands(self, request: CommandsRequest) -> dict[str, Any]:
         """The latest commands first, of all or of the selected clusters."""
         await self._runtime.log.flush()
-        on = None if request.on is None else self._registry.resolve(request.on)
+        on = None if request.on is None else self._registry.resolve(request.on, "on")
         rows = await self._runtime.log.read(lambda reader: _listed(reader, on, request))
         listed = [{**views.head(row), "count": row.count, "summary": found} for row, found in rows]
         out: dict[str, Any] = {"commands": listed[: request.limit]}

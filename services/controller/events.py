@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from bus import paths
 from bus.event import Event
 from bus.messages import LogRequest
 from services.tier.runtime import Runtime
@@ -19,6 +20,8 @@ class Events:
 
     async def read(self, request: LogRequest) -> dict[str, Any]:
         """`{"events": [CloudEvents], "next": row}`; with `wait`, as soon as there is one."""
+        if request.source is not None:
+            paths.parse_path(request.source.removeprefix("under:"), field="source")
         after = request.after or 0
         if not request.wait:
             return _answer(*await self._page(request, after))
@@ -47,7 +50,10 @@ class Events:
                 source=request.source,
                 subject=request.subject,
                 since=request.since,
+                latest=bool(request.latest),
             )
+            if request.latest:
+                return found, reader.last_row()
             # A page that is not full has seen everything: the next begins behind what was looked at.
             return found, found[-1].row if len(found) == request.limit else max(after, reader.last_row())
 

@@ -40,7 +40,7 @@ class Overview:
     async def clusters(self, request: ClustersRequest) -> dict[str, Any]:
         """`{"clusters": [...], "next"?}`, in order of path."""
         snapshot = self._registry.snapshot
-        chosen = sorted(snapshot.rows) if request.select is None else self._registry.resolve(request.select)
+        chosen = sorted(snapshot.rows) if request.select is None else self._registry.resolve(request.select, "select")
         page = [path for path in chosen if path > (request.after or "")][: request.limit + 1]
         lags = await self._runtime.log.read(lambda reader: self._lags(reader, page[: request.limit]))
         listed = [self._cluster(snapshot, path, lags[path]) for path in page[: request.limit]]

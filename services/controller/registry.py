@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bus import paths
+from bus.errors import OteError
 from bus.types import ANNOUNCED, JOINED, OFFLINE, ONLINE
 from services.controller.selector import Candidate, Index, common_tag, resolve
 from services.tier.runtime import Runtime
@@ -74,9 +75,13 @@ class Registry:
             await refreshed()
             await asyncio.sleep(DEBOUNCE)
 
-    def resolve(self, selector: str) -> list[str]:
-        """The paths that the selector names; errors as `services.controller.selector.resolve`."""
-        return resolve(selector, self.snapshot.index, scope=self._runtime.path)
+    def resolve(self, selector: str, field: str = "to") -> list[str]:
+        """The paths that the selector in this field names; errors as `services.controller.selector.resolve`."""
+        try:
+            return resolve(selector, self.snapshot.index, scope=self._runtime.path)
+        except OteError as error:
+            error.field = field
+            raise
 
     def common_tag(self, selected: Sequence[str]) -> str | None:
         """The rarest tag that all of these carry."""

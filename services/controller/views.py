@@ -62,7 +62,7 @@ def command(
 def head(row: CommandRow) -> dict[str, Any]:
     """The command itself."""
     out = {"id": row.id, "to": row.selector, "do": dict(row.do), "actor": row.actor, "submitted": row.submitted}
-    out.update((k, v) for k, v in (("key", row.key), ("lane", row.lane), ("expires", row.expiresat)) if v)
+    out.update((k, v) for k, v in (("key", row.key), ("lane", row.lane), ("expiresat", row.expiresat)) if v)
     return out
 
 

@@ -168,7 +168,7 @@ class Ledger(Generic[E]):
     def cursors(self) -> dict[str, Cursor]:
         """The cursor for each origin."""
         if self._cursors is None:
-            self.flush()
+            self.write()
             rows = self.session.all(queries.CURSORS)
             self._cursors = {origin: Cursor(epoch, number) for origin, epoch, number in rows}
         return self._cursors
@@ -231,7 +231,7 @@ class Ledger(Generic[E]):
         self._streams.put(stream)
 
     def _seqs_above(self, stream: StreamPosition, seq: int) -> list[int]:
-        self.flush()
+        self.write()
         rows = self.session.all(queries.SEQS_ABOVE, stream.source, stream.epoch, seq, _WALK)
         return [above for (above,) in rows]
 

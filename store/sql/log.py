@@ -16,7 +16,7 @@ from store.errors import LogDamaged, StoreError
 from store.sql import queries, sqlite
 from store.sql.open import open_ledger
 from store.sql.projector import Progress
-from store.sql.reader import Session, SqlReader
+from store.sql.reader import Behind, Session, SqlReader
 from store.sql.statements import Texts
 from store.sql.tail import Tail
 from store.sql.tx import SqlTx
@@ -54,7 +54,6 @@ class SqlLog(Generic[E]):
         self._sessions = threading.local()
         self._opened: list[Session] = []
         self._closed = True
-        self._is_behind = False
 
     @property
     def path(self) -> Path:
@@ -111,7 +110,6 @@ class SqlLog(Generic[E]):
 
     def _delivered(self, group: Group[E]) -> None:
         self._epoch = group.epoch
-        self._is_behind = group.is_behind
         if group.filed:
             self._tail.push(group.filed)
         if group.appended:
@@ -170,12 +168,14 @@ class SqlLog(Generic[E]):
     async def read(self, query: Callable[[Reader[E]], T]) -> T:
         if self._closed:
             raise StoreError(f"the log {self._path} is closed")
-        if self._is_behind:
-            # Whoever has seen a write done finds what follows from it.
+        try:
+            return await self._loop.run_in_executor(self._readers, self._query, query, False)
+        except Behind:
+            # Whoever has seen an event finds what follows from it, also if another process wrote it.
             await self.flush()
-        return await self._loop.run_in_executor(self._readers, self._query, query)
+            return await self._loop.run_in_executor(self._readers, self._query, query, True)
 
-    def _query(self, query: Callable[[Reader[E]], T]) -> T:
+    def _query(self, query: Callable[[Reader[E]], T], patient: bool) -> T:
         session = getattr(self._sessions, "session", None)
         if session is None:
             session = self._sessions.session = Session(self._engine, self._texts)
@@ -183,7 +183,7 @@ class SqlLog(Generic[E]):
         try:
             session.cursor.execute("BEGIN")
             try:
-                return query(SqlReader(session, self._source, self._epoch, self._decode))
+                return query(SqlReader(session, self._source, self._epoch, self._decode, patient=patient))
             finally:
                 session.cursor.execute("COMMIT")
         except sqlite.ERRORS as error:

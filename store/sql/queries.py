@@ -33,6 +33,10 @@ def under(column: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
 LAST_ROW = Query(sa.select(sa.func.max(_e.row)))
 LAST_LIFE = Query(sa.select(sa.func.max(RECORD_TABLES["lives"].c.epoch)))
 LAST_BOX = Query(sa.select(sa.func.max(_b.id)))
+_projected = RECORD_TABLES["projections"].c.row
+LAG = Query(
+    sa.select(sa.select(_projected).where(_projected < sa.select(sa.func.max(_e.row)).scalar_subquery()).exists())
+)
 EVENT_COUNT = Query(sa.select(sa.func.count()).select_from(EVENTS))
 EVENT = Query(sa.select(_e.body).where(_e.id == bindparam("id")), "id")
 AT_ROW = Query(sa.select(_e.body).where(_e.row == bindparam("row")), "row")

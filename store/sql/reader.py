@@ -52,17 +52,32 @@ class Session:
         self.connection.close()
 
 
-class SqlReader(Generic[E]):
-    """`store.api.Reader` over one session, within one transaction."""
+class Behind(Exception):
+    """A projection was asked that has not yet followed the last events."""
 
-    def __init__(self, session: Session, source: str, epoch: str, decode: Callable[[bytes], E]) -> None:
+
+class SqlReader(Generic[E]):
+    """`store.api.Reader` over one session, within one transaction. Where a projection is asked that
+    lags, it raises Behind, unless it is `patient`."""
+
+    def __init__(
+        self, session: Session, source: str, epoch: str, decode: Callable[[bytes], E], *, patient: bool = False
+    ) -> None:
         self.source = source
         self.epoch = epoch
         self._session = session
         self._decode = decode
+        self._is_current = patient
 
     def _settle(self) -> None:
         """Makes visible to queries what this transaction did."""
+
+    def _follow(self) -> None:
+        """Makes sure that projections tell of all events."""
+        if not self._is_current:
+            if self._session.one(queries.LAG)[0]:
+                raise Behind
+            self._is_current = True
 
     def _all(self, query: Query, *parameters: Any) -> list[Any]:
         self._settle()
@@ -71,6 +86,11 @@ class SqlReader(Generic[E]):
     def _one(self, query: Query, *parameters: Any) -> Any:
         self._settle()
         return self._session.one(query, *parameters)
+
+    def _seen(self, query: Query, *parameters: Any) -> list[Any]:
+        """All rows of a projection."""
+        self._follow()
+        return self._session.all(query, *parameters)
 
     def last_row(self) -> int:
         return self._one(queries.LAST_ROW)[0] or 0
@@ -159,14 +179,14 @@ class SqlReader(Generic[E]):
         return int(found[0]) if found else 0
 
     def command(self, id: str) -> CommandRow | None:
-        found = self._one(views.COMMAND, id)
-        return command_row(Command(*found)) if found else None
+        found = self._seen(views.COMMAND, id)
+        return command_row(Command(*found[0])) if found else None
 
     def targets(self, command: str, *, after: str = "", limit: int = 100) -> list[TargetRow]:
-        return self._target_rows(self._all(views.TARGETS, command, after, limit))
+        return self._target_rows(self._seen(views.TARGETS, command, after, limit))
 
     def target(self, command: str, target: str) -> TargetRow | None:
-        found = self._target_rows(self._all(views.TARGET, command, target))
+        found = self._target_rows(self._seen(views.TARGET, command, target))
         return found[0] if found else None
 
     def _target_rows(self, rows: Iterable[Any]) -> list[TargetRow]:
@@ -185,13 +205,13 @@ class SqlReader(Generic[E]):
     def unreceived(self, key: str, targets: Sequence[str]) -> list[TargetRow]:
         mine, wanted = (key, self.source, self.epoch), sorted(set(targets))
         if len(wanted) > FEW:
-            rows = self._target_rows(self._all(views.UNRECEIVED, *mine))
+            rows = self._target_rows(self._seen(views.UNRECEIVED, *mine))
             chosen = set(wanted)
             return [row for row in rows if row.target in chosen]
-        return [row for target in wanted for row in self._target_rows(self._all(views.UNRECEIVED_BY, *mine, target))]
+        return [row for target in wanted for row in self._target_rows(self._seen(views.UNRECEIVED_BY, *mine, target))]
 
     def unfinished(self, target: str) -> list[tuple[TargetRow, E]]:
-        rows = self._all(views.UNFINISHED, target)
+        rows = self._seen(views.UNFINISHED, target)
         plain = self._target_rows((*values, None) for *values, _ in rows)
         return [(row, self._decode(values[-1])) for row, values in zip(plain, rows, strict=True)]
 
@@ -203,44 +223,44 @@ class SqlReader(Generic[E]):
         limit: int = 100,
         before: str | None = None,
     ) -> list[CommandRow]:
-        last = self._one(views.COMMAND, before) if before is not None else None
-        start = Command(*last).row if last else LATEST
+        last = self._seen(views.COMMAND, before) if before is not None else None
+        start = Command(*last[0]).row if last else LATEST
         if target is not None:
-            rows = self._all(views.OPEN_COMMANDS_OF if open_only else views.COMMANDS_OF, start, target, limit)
+            rows = self._seen(views.OPEN_COMMANDS_OF if open_only else views.COMMANDS_OF, start, target, limit)
         else:
-            rows = self._all(views.OPEN_COMMANDS if open_only else views.COMMANDS, start, limit)
+            rows = self._seen(views.OPEN_COMMANDS if open_only else views.COMMANDS, start, limit)
         return [command_row(Command(*row)) for row in rows]
 
     def summary(self, command: str) -> dict[str, int]:
-        return dict(self._all(views.SUMMARY, command))
+        return dict(self._seen(views.SUMMARY, command))
 
     def oldest_open(self, limit: int = 10, *, state: str | None = None) -> list[TargetRow]:
         if state is None:
-            return self._target_rows(self._all(views.OLDEST_OPEN, limit))
-        return self._target_rows(self._all(views.OLDEST_IN, state, limit))
+            return self._target_rows(self._seen(views.OLDEST_OPEN, limit))
+        return self._target_rows(self._seen(views.OLDEST_IN, state, limit))
 
     def waiting(self) -> dict[str, tuple[int, str]]:
-        return {target: (count, oldest) for target, count, oldest in self._all(views.WAITING_TARGETS)}
+        return {target: (count, oldest) for target, count, oldest in self._seen(views.WAITING_TARGETS)}
 
     def counts(self) -> dict[str, Any]:
         return {
             "events": self._one(queries.EVENT_COUNT)[0],
-            "commands": self._one(views.COMMAND_COUNT)[0],
-            "targets": dict(self._all(views.STATES)),
+            "commands": self._seen(views.COMMAND_COUNT)[0][0],
+            "targets": dict(self._seen(views.STATES)),
             "bytes": sqlite.file_bytes(self._session.connection.engine),
         }
 
     def clusters(self, under: str) -> list[ClusterRow]:
-        return [cluster_row(Cluster(*row)) for row in self._all(views.CLUSTERS, *span(under))]
+        return [cluster_row(Cluster(*row)) for row in self._seen(views.CLUSTERS, *span(under))]
 
     def cluster(self, path: str) -> ClusterRow | None:
-        found = self._one(views.CLUSTER, path)
-        return cluster_row(Cluster(*found)) if found else None
+        found = self._seen(views.CLUSTER, path)
+        return cluster_row(Cluster(*found[0])) if found else None
 
     def objects(
         self, *, kind: str | None = None, namespace: str | None = None, name: str | None = None
     ) -> list[dict[str, Any]]:
-        self._settle()
+        self._follow()
         o = RECORD_TABLES[OBJECTS.name].c
         wanted = sa.select(o.manifest).order_by(o.kind, o.namespace, o.name, o.api_version)
         for column, value in ((o.kind, kind), (o.namespace, namespace), (o.name, name)):
@@ -249,5 +269,5 @@ class SqlReader(Generic[E]):
         return [msgpack.unpackb(manifest) for (manifest,) in self._session.connection.execute(wanted)]
 
     def object(self, api_version: str, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
-        found = self._one(views.OBJECT, kind, namespace, name, api_version)
-        return msgpack.unpackb(found[0]) if found else None
+        found = self._seen(views.OBJECT, kind, namespace, name, api_version)
+        return msgpack.unpackb(found[0][0]) if found else None

@@ -32,6 +32,9 @@ class SqlTx(SqlReader[E]):
         self._ledger.fold()
 
     def _settle(self) -> None:
+        self._ledger.write()
+
+    def _follow(self) -> None:
         self._ledger.flush()
 
     # What reads from memory.

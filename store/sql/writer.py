@@ -43,7 +43,6 @@ class Group(Generic[E]):
 
     done: list[Done]
     epoch: str
-    is_behind: bool
     filed: list[Stored[E]] = field(default_factory=list)
     appended: list[E] = field(default_factory=list)
 
@@ -151,7 +150,7 @@ class Writer(Generic[E]):
             ledger.fold()
             self._folded_at = time.monotonic()
         ledger.write()
-        group = Group(done, ledger.epoch, ledger.is_behind, ledger.filed, tx.appended)
+        group = Group(done, ledger.epoch, ledger.filed, tx.appended)
         try:
             ledger.commit()
         except sqlite.ERRORS as error:
@@ -165,7 +164,7 @@ class Writer(Generic[E]):
 
     def _failed(self, jobs: list[Job[E]], error: Exception) -> Group[E]:
         cause = error.__cause__ if isinstance(error, (_Spoiled, _Unavailable)) else error
-        return Group([(waiter, None, _told(cause or error)) for _, waiter, _ in jobs], self._ledger.epoch, True)
+        return Group([(waiter, None, _told(cause or error)) for _, waiter, _ in jobs], self._ledger.epoch)
 
 
 def _told(error: BaseException) -> BaseException:

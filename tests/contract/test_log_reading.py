@@ -45,6 +45,9 @@ class TestEvents:
         [
             ({}, [0, 1, 2, 3]),
             ({"after": 1, "limit": 2}, [1, 2]),
+            ({"latest": True, "limit": 2}, [2, 3]),
+            ({"latest": True, "limit": 1, "types": ["t.one"]}, [2]),
+            ({"latest": True, "limit": 1, "subject": "ote.cmd.>"}, [1]),
             ({"types": ["t.one"]}, [0, 2]),
             ({"types": ["t.one", "t.two"], "limit": 2}, [0, 1]),
             ({"source": "root.east.a"}, [0, 3]),
