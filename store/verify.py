@@ -136,7 +136,7 @@ def _make(session: Session, decode: Callable[[bytes], Entry], progress: Progress
     for batch in projector.batches(session, 0, ledger.last_row):
         for filed in batch:
             ledger.refile(filed.row, filed.event)
-        ledger.flush()
+        ledger.write()
         progress("positions", batch[-1].row, ledger.last_row)
     for projection in projector.projections:
         projector.rebuild(ledger, projection, partial(progress, projection.name))

@@ -11,7 +11,7 @@ from bus.event import Event
 from store.api import Stored
 from store.sql import SqlLog, open_log
 from store.verify import verify
-from tests.unit.store.samples import Source, sample
+from tests.unit.store.samples import Source, sample, submitted
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,3 +102,18 @@ async def test_what_one_process_knows_is_not_believed_after_another_wrote(tmp_pa
         assert (again.new, again.doubles) == ([], 6)
         epoch = await one.begin_life()
         assert (await two.write(lambda tx: tx.append(sample()))).epoch == epoch == two.epoch
+
+
+async def test_what_one_process_wrote_another_finds_in_its_projections(tmp_path: Path) -> None:
+    """Projections may follow a commit a little later; whoever reads them sees what they should tell."""
+    file = tmp_path / "log.db"
+    async with log_at(file) as one, log_at(file) as two:
+        for n in range(20):
+            id = f"c{n}"
+            await one.write(lambda tx, id=id: tx.append(submitted(id, [("root.a", tx.number("root.a"))])))
+            assert await two.read(lambda r, id=id: r.command(id)) is not None
+            assert len(await two.read(lambda r, id=id: r.targets(id))) == 1
+        for n in range(20, 40):
+            id = f"c{n}"
+            await one.write(lambda tx, id=id: tx.append(submitted(id, [("root.a", tx.number("root.a"))])))
+            assert await two.write(lambda tx, id=id: tx.command(id)) is not None

@@ -16,6 +16,7 @@ from store.api import Tx
 from store.errors import LogDamaged, StoreError
 from store.projections.commands import Commands
 from store.sql import SqlLog, open_log
+from store.verify import verify
 from tests.support import eventually
 from tests.unit.store.samples import EPOCH, Source, report, sample, submitted
 
@@ -186,6 +187,51 @@ class TestFollowing:
             if rows[-1] == 800:
                 break
         assert rows == list(range(21, 801))
+
+
+class TestLag:
+    """Projections may follow a commit for which somebody waits a little later."""
+
+    @pytest.fixture
+    async def lagging(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SqlLog[Event]]:
+        monkeypatch.setattr("store.sql.writer.FOLD_DELAY", 60.0)
+        async with log_at(tmp_path / "log.db", lazy_delay=60.0) as log:
+            for id in ("c0", "c1", "c2"):
+                await log.write(lambda tx, id=id: tx.append(submitted(id, [("root.a", tx.number("root.a"))])))
+            assert lag(tmp_path / "log.db") > 0
+            yield log
+
+    async def test_whoever_reads_them_sees_what_they_should_tell(self, tmp_path: Path, lagging: SqlLog[Event]) -> None:
+        assert len(await lagging.read(lambda r: r.mailboxes("root"))) == 1
+        assert lag(tmp_path / "log.db") > 0
+        assert [row.id for row in await lagging.read(lambda r: r.commands())] == ["c2", "c1", "c0"]
+        assert lag(tmp_path / "log.db") == 0
+
+    async def test_a_transaction_sees_it_too(self, lagging: SqlLog[Event]) -> None:
+        assert await lagging.write(lambda tx: len(tx.targets("c2"))) == 1
+        assert await lagging.write(lambda tx: tx.target("c1", "root.a")) is not None
+
+    async def test_after_a_crash_they_are_brought_up(self, tmp_path: Path, lagging: SqlLog[Event]) -> None:
+        for end in ("", "-wal"):
+            (tmp_path / f"copy.db{end}").write_bytes((tmp_path / f"log.db{end}").read_bytes())
+        assert verify(tmp_path / "copy.db", Event.decode) == []
+        async with log_at(tmp_path / "copy.db") as log:
+            assert lag(tmp_path / "copy.db") == 0
+            assert [row.id for row in await log.read(lambda r: r.commands())] == ["c2", "c1", "c0"]
+
+    async def test_closing_brings_them_up(self, tmp_path: Path) -> None:
+        async with log_at(tmp_path / "log.db", lazy_delay=60.0) as log:
+            for id in ("c0", "c1"):
+                await log.write(lambda tx, id=id: tx.append(submitted(id, [])))
+        assert lag(tmp_path / "log.db") == 0
+
+
+def lag(file: Path) -> int:
+    """How many rows the projections of this file are behind."""
+    with closing(sqlite3.connect(file)) as connection:
+        query = "SELECT (SELECT max(row) FROM events) - (SELECT min(row) FROM projections)"
+        found: int = connection.execute(query).fetchone()[0]
+        return found
 
 
 class TestRebuild:
