@@ -53,6 +53,8 @@ class Membership:
         self._me = runtime.path
         self._started = time.monotonic()
         self.children: dict[str, Child] = {}
+        #: Who was refused last, for each path: a newcomer that goes on asking is recorded once.
+        self._refused: dict[str, str] = {}
 
     async def start(self) -> None:
         """Announces this cluster and listens to its children."""
@@ -144,6 +146,9 @@ class Membership:
 
     async def _refuse(self, path: str, instance: str, owner: str) -> str:
         reason = f"another living cluster has the path {path} (instance {owner})"
+        if self._refused.get(path) == instance:
+            return reason
+        self._refused[path] = instance
         logger.error("refused", path=path, instance=instance, reason=reason)
         data = {"path": path, "instance": instance, "owner": owner, "reason": reason}
         await self._runtime.log.write(lambda tx: tx.append(self._event(REFUSED_CLUSTER, data)))

@@ -83,7 +83,8 @@ class Runtime:
         for event in events:
             if event.seq is None:
                 continue
-            outgoing.setdefault(event.subject, []).append(event.body)
+            if any(to.path != self.path for to in event.to) or not event.to:
+                outgoing.setdefault(event.subject, []).append(event.body)
             if event.type in MAIL and self.depth:
                 outgoing.setdefault(subjects.event(event.type, self.path), []).append(event.body)
         self._send(outgoing)
