@@ -72,6 +72,7 @@ class Target:
     key: str | None = None
     command_row: int | None = None
     submitted_row: int | None = None
+    submitted_epoch: str = ""
     accepted: str | None = None
     received: str | None = None
     received_epoch: str | None = None
@@ -162,9 +163,11 @@ class Commands:
                 continue
             target.accepted = min(target.accepted or event.time, event.time)
             if _is_news(target, event, number):
-                target.origin, target.epoch, target.number = event.source, event.epoch, number
-                target.target_epoch, target.checksum, target.submitted_row = epoch, event.checksum, row
-                target.command_row, target.key = command_row, key
+                target.submitted_row, target.submitted_epoch = row, event.epoch
+                target.target_epoch, target.command_row, target.key = epoch, command_row, key
+                if target.epoch <= event.epoch:
+                    target.origin, target.epoch, target.number = event.source, event.epoch, number
+                    target.checksum = event.checksum
             targets.put(target)
 
     def _covered(self, tables: Tables, event: Entry, cover: Covering) -> None:
@@ -172,7 +175,7 @@ class Commands:
             return
         targets = tables.rows(TARGETS)
         target = targets.get(cover.command, cover.path) or Target(cover.command, cover.path)
-        if target.submitted_row is None and target.epoch < event.epoch and target.origin in ("", event.source):
+        if target.epoch < event.epoch and target.origin in ("", event.source):
             # The body may never come: its tombstone says all that is left to know.
             target.origin, target.epoch, target.number = event.source, event.epoch, cover.number
             target.checksum = cover.checksum
@@ -210,10 +213,10 @@ def _later(known: Command, other: Command) -> Command:
 
 
 def _is_news(target: Target, event: Entry, number: int) -> bool:
-    """The place of a command is the first that it had in its origin's latest life."""
-    if target.epoch == event.epoch:
-        return target.submitted_row is None or number < target.number
-    return target.epoch < event.epoch
+    """Of several bodies the one of the origin's latest life counts, and in one life the first."""
+    if target.submitted_epoch == event.epoch == target.epoch:
+        return number < target.number
+    return target.submitted_epoch < event.epoch
 
 
 def _waypoints(tables: Tables, event: Entry) -> None:
