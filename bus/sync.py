@@ -40,10 +40,12 @@ class Hello(_Message):
 
 
 class Compare(_Message):
-    """The digests of the asker's positions: mailboxes that come from above it, streams from below."""
+    """The digests of the asker's positions: mailboxes that come from above it, streams from below.
+    `instance` as in its hello: another may have taken its path while it was away."""
 
     kind: Literal["compare"] = "compare"
     epoch: str
+    instance: str
     mail: int
     streams: int
 

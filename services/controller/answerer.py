@@ -21,6 +21,8 @@ logger = structlog.get_logger()
 
 #: Decides on a newcomer: (path, hello) -> why it is refused, or None.
 Admit = Callable[[str, Hello], Awaitable[str | None]]
+#: Whether this instance is the one that has the path: (path, instance). Who is not has to say hello.
+Knows = Callable[[str, str], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,11 @@ class _Digests:
 class Answerer:
     """Answers those below on `ote.sync.<depth>.>`."""
 
-    def __init__(self, runtime: Runtime, inbound: Inbound, admit: Admit, shown: Callable[[str], None]) -> None:
+    def __init__(
+        self, runtime: Runtime, inbound: Inbound, admit: Admit, knows: Knows, shown: Callable[[str], None]
+    ) -> None:
         self._runtime = runtime
+        self._knows = knows
         self._shown = shown
         self._inbound = inbound
         self._admit = admit
@@ -68,6 +73,8 @@ class Answerer:
             life = await self._runtime.log.read(lambda reader: _life(reader, asker))
             return blank.model_copy(update={"refused": await self._admit(asker, ask), "life": life})
         if isinstance(ask, Compare):
+            if not self._knows(asker, ask.instance):
+                return blank.model_copy(update={"instance": ""})
             return blank.model_copy(update=await self._compare(asker, ask))
         if isinstance(ask, AskMail):
             return blank.model_copy(update=await self._mail(asker, ask))

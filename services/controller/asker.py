@@ -20,6 +20,7 @@ from bus.event import Event, now
 from bus.sync import Answer, AskHeld, AskMail, Compare, Hello, Ship, unpack_answer
 from services.controller.delivery import positions, repair, submission
 from services.controller.inbound import Inbound
+from services.tier.outbox import Standing
 from services.tier.runtime import Runtime
 from store.api import Mailbox, Reader, Recorded, Stream
 
@@ -117,10 +118,9 @@ class Asker:
                 elif link.state != "up":
                     # Its clock decides what expires: that is learned at once, the rest can wait.
                     await self._greet(link)
+                answered = True
             except Exception as error:
                 _failed(link, error)
-                continue
-            answered = True
             if link.state == "refused":
                 break
         return answered
@@ -131,10 +131,15 @@ class Asker:
             return
         mine = await self._holdings()
         mail, streams = positions.digests(mine.mail), positions.digests(mine.streams)
-        ask = Compare(epoch=self._epoch, mail=positions.total(mail), streams=positions.total(streams))
+        ask = Compare(
+            epoch=self._epoch,
+            instance=self._runtime.instance,
+            mail=positions.total(mail),
+            streams=positions.total(streams),
+        )
         answer = await self._ask(link, ask)
         if answer.instance != link.instance:
-            link.turn("down", "restarted")
+            link.turn("down", "it asks to be greeted")
             self.wake()
             return
         async with asyncio.TaskGroup() as group:
@@ -152,15 +157,16 @@ class Asker:
     async def _greet(self, link: Link) -> bool:
         answer = await self._ask(link, Hello(epoch=self._epoch, instance=self._runtime.instance))
         if answer.refused is not None:
+            self._runtime.outbox.stand(Standing.REFUSED)
             if link.turn("refused", answer.refused):
                 logger.error("refused", ancestor=link.path, reason=answer.refused)
             return False
         await self._renew_above(answer.life)
         link.instance = answer.instance
+        self._runtime.outbox.stand(Standing.ADMITTED)
         if link.turn("up"):
             logger.info("ancestor is there", ancestor=link.path)
             await self._greeted()
-        self._inbound.admitted = True
         return True
 
     def shown(self, life: str) -> None:
@@ -230,7 +236,7 @@ class Asker:
         await self._inbound.take_stored()
         # What came late goes on at once to those below, who would else wait for their next ask.
         # What stands for other mail goes first: where both come, the body is not carried out on the way.
-        self._runtime.push(sorted(recorded.new, key=lambda event: not event.supersedes))
+        self._runtime.outbox.push(sorted(recorded.new, key=lambda event: not event.supersedes))
         return len(recorded.new)
 
     async def _supply(self, link: Link, buckets: list[int]) -> None:
@@ -260,7 +266,7 @@ def _failed(link: Link, error: BaseException) -> None:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, Unavailable):
-        if link.turn("down"):
+        if link.state != "refused" and link.turn("down"):
             logger.warning("ancestor is away", ancestor=link.path, error=str(error))
     elif isinstance(error, OteError):
         logger.error("sync failed", ancestor=link.path, error=str(error))

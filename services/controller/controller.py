@@ -35,7 +35,7 @@ class Controller:
         self.inbound = Inbound(runtime, on_gap=lambda: self.asker.wake())
         self.asker = Asker(runtime, self.inbound, renewed=self.membership.announce, greeted=self.membership.beat)
         self._interest = Interest(runtime.bus, runtime.path, self.inbound.on_mail)
-        self._answerer = Answerer(runtime, self.inbound, self.membership.admit, self.asker.shown)
+        self._answerer = Answerer(runtime, self.inbound, self.membership.admit, self.membership.knows, self.asker.shown)
         self._tracker = Tracker()
         self.commands = Commands(runtime, self.registry, self._tracker)
         overview = Overview(runtime, self.registry, self.membership, self.asker, self.inbound)
@@ -78,6 +78,7 @@ class Controller:
             self.asker.wake()
 
     async def _refreshed(self) -> None:
+        self.membership.look()
         await self._interest.update(self._carried())
 
     def _carried(self) -> Iterable[dict[str, str]]:

@@ -20,6 +20,7 @@ from bus.types import FORKED, MAIL, STORED, SUBMITTED
 from services.controller.delivery import repair, target
 from services.controller.delivery.receiver import Receiver, Verdict
 from services.tier.mail import Mail
+from services.tier.outbox import Standing
 from services.tier.runtime import Runtime
 from store.api import Recorded
 
@@ -41,9 +42,6 @@ class Inbound:
         self._passed: list[str] = []
         self._reloading = False
         self._unwritten = 0
-        #: Until the parent has admitted this process, another may be the true owner of the path: mail
-        #: from above is left to repair.
-        self.admitted = False
 
     async def start(self) -> None:
         """Takes up where the log stands, then listens."""
@@ -74,8 +72,9 @@ class Inbound:
                 self._receive(event)
 
     def on_mail(self, message: Message) -> None:
-        """Mail from above, for this cluster or for those below."""
-        if not self.admitted:
+        """Mail from above, for this cluster or for those below. While another may be the true owner of this
+        path, it is left to repair."""
+        if self._runtime.outbox.standing is not Standing.ADMITTED:
             return
         mail = [e for e in decode(message) if e.source != self._me and self._is_mail(e, message.subject)]
         if mail:

@@ -53,6 +53,7 @@ class Membership:
         self._me = runtime.path
         self._started = time.monotonic()
         self.children: dict[str, Child] = {}
+        self._coming: set[str] = set()
         #: Who was refused last, for each path: a newcomer that goes on asking is recorded once.
         self._refused: dict[str, str] = {}
 
@@ -132,8 +133,12 @@ class Membership:
         if known is not None and known.instance != hello.instance and await self._lives(path, known.instance):
             return await self._refuse(path, hello.instance, known.instance)
         self.children[path] = Child(hello.instance, time.monotonic())
-        await self._say_there(path)
         return None
+
+    def knows(self, path: str, instance: str) -> bool:
+        """Whether this instance has the path, as far as this tier decides: on its children only."""
+        child = self.children.get(path)
+        return paths.parent(path) != self._me or (child is not None and child.instance == instance)
 
     async def _lives(self, path: str, instance: str) -> bool:
         try:
@@ -142,7 +147,7 @@ class Membership:
             )
         except OteError:
             return False
-        return any(msgpack.unpackb(answer.data).get("instance") == instance for answer in answers)
+        return msgpack.packb({"path": path, "instance": instance}) in [answer.data for answer in answers]
 
     async def _refuse(self, path: str, instance: str, owner: str) -> str:
         reason = f"another living cluster has the path {path} (instance {owner})"
@@ -154,15 +159,30 @@ class Membership:
         await self._runtime.log.write(lambda tx: tx.append(self._event(REFUSED_CLUSTER, data)))
         return reason
 
+    def look(self) -> None:
+        """What is known of the clusters has changed: some may be there now."""
+        for path in self.children:
+            self._look_at(path)
+
+    def _look_at(self, path: str) -> None:
+        """A child is there when it was heard, and what it is is known: then it can be commanded."""
+        row, child = self._registry.snapshot.rows.get(path), self.children[path]
+        if row is None or row.instance != child.instance or child.last is None or child.heard < self._limit():
+            return
+        if (row.state != "online" or row.attached_to != self._me) and path not in self._coming:
+            self._coming.add(path)
+            self._runtime.spawn(self._say_there(path), f"online {path}")
+
     async def _say_there(self, path: str) -> None:
         """Records the first and every other coming."""
         row = self._registry.snapshot.rows.get(path)
-        if row is not None and row.state == "online" and row.attached_to == self._me:
-            return
         kind = JOINED if row is None or row.attached_to is None else ONLINE
         data = {"path": path, "attached_to": self._me}
-        await self._runtime.log.write(lambda tx: tx.append(self._event(kind, data)))
-        await self._registry.refresh()
+        try:
+            await self._runtime.log.write(lambda tx: tx.append(self._event(kind, data)))
+            await self._registry.refresh()
+        finally:
+            self._coming.discard(path)
 
     def _on_heartbeat(self, message: Message) -> None:
         path = subjects.path_of_heartbeat(message.subject)
@@ -171,18 +191,19 @@ class Membership:
         if child is None or beat.instance != child.instance:
             return
         child.heard, child.last = time.monotonic(), beat
-        row = self._registry.snapshot.rows.get(path)
-        if row is not None and row.state == "offline":
-            self._runtime.spawn(self._say_there(path), f"online {path}")
+        self._look_at(path)
 
     async def _watch(self) -> None:
-        settings = self._runtime.settings
         while True:
-            await asyncio.sleep(settings.heartbeat)
-            limit = time.monotonic() - settings.heartbeat * settings.missed_heartbeats
-            gone = [path for path in self._expected() if self._heard(path) < limit]
+            await asyncio.sleep(self._runtime.settings.heartbeat)
+            gone = [path for path in self._expected() if self._heard(path) < self._limit()]
             if gone:
                 await self._say_gone(gone)
+
+    def _limit(self) -> float:
+        """Who was not heard since then is offline."""
+        settings = self._runtime.settings
+        return time.monotonic() - settings.heartbeat * settings.missed_heartbeats
 
     def _expected(self) -> Sequence[str]:
         """The children that this tier holds to be online."""

@@ -7,18 +7,18 @@ signals here only tell them sooner, before a commit or without a poll, what they
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
-from bus import paths, subjects, wire
+from bus import paths
 from bus.client import Bus
 from bus.errors import Unavailable
 from bus.event import Draft, Event, new_id
-from bus.types import MAIL
 from services.tier.clock import Clock
 from services.tier.mail import Mail
+from services.tier.outbox import Outbox, Standing
 from services.tier.settings import TierSettings
 from store.api import Log, Tx
 from store.errors import StoreError
@@ -74,39 +74,15 @@ class Runtime:
         self.mail: Signal[Mail] = Signal()
         #: Events of this cluster and of those below, as they are committed here or pass by.
         self.observed: Signal[list[Event]] = Signal()
+        # A root answers to nobody, and who joins a tier that is up leaves that to it.
+        standing = Standing.NEW if self.depth and not settings.joins else Standing.ADMITTED
+        self.outbox = Outbox(bus, self.path, standing)
         self._tasks: set[asyncio.Task[Any]] = set()
         log.on_commit(self._publish)
 
     def _publish(self, events: list[Event]) -> None:
-        """No own event leaves a tier before its commit; what is lost on the way, repair brings."""
-        outgoing: dict[str, list[bytes]] = {}
-        for event in events:
-            if event.seq is None:
-                continue
-            if any(to.path != self.path for to in event.to) or not event.to:
-                outgoing.setdefault(event.subject, []).append(event.body)
-            if event.type in MAIL and self.depth:
-                outgoing.setdefault(subjects.event(event.type, self.path), []).append(event.body)
-        self._send(outgoing)
+        self.outbox.publish(events)
         self.observed.emit(events)
-
-    def push(self, events: Sequence[Event]) -> None:
-        """Passes mail on to those below for whom it came late, each on the subject within this subtree."""
-        outgoing: dict[str, list[bytes]] = {}
-        for event in events:
-            below = [to.path for to in event.to if to.path != self.path and paths.is_under(to.path, self.path)]
-            if below:
-                subject = subjects.command(below[0]) if len(below) == 1 else subjects.under(self.path)
-                outgoing.setdefault(subject, []).append(event.body)
-        self._send(outgoing)
-
-    def _send(self, outgoing: Mapping[str, list[bytes]]) -> None:
-        try:
-            for subject, bodies in outgoing.items():
-                for chunk in wire.chunks(bodies):
-                    self.bus.send(subject, wire.pack(chunk), wire.EVENTS_HEADERS)
-        except Unavailable:
-            logger.debug("no connection; repair brings what was not sent")
 
     async def commit(self, op: Callable[[Tx[Event]], T]) -> T:
         """Writes what a user asked for. Unavailable if the log can not be written: nothing of it happened."""

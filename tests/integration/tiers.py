@@ -184,7 +184,8 @@ class LocalTier(Tier):
         await asyncio.wait([self._task, ready], timeout=START, return_when=asyncio.FIRST_COMPLETED)
         if not ready.done():
             ready.cancel()
-            await self._task
+            failed, self._task = self._task, None
+            await failed
         self.info = await ready
         await self.connect(self.info["nats"])
 
