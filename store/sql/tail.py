@@ -7,11 +7,13 @@ from typing import Generic
 
 from store.api import E, Stored
 
-KEPT = 2_000
+KEPT = 500
 
 
 class Tail(Generic[E]):
-    """The latest committed events of this process, without a gap in rows, and who waits for more."""
+    """The latest committed events of this process, without a gap in rows, and who waits for more.
+    Nothing is kept while nobody follows: events that live on cost the garbage collector more than
+    reading them again costs a follower."""
 
     def __init__(self) -> None:
         self._latest: list[Stored[E]] = []
@@ -30,6 +32,9 @@ class Tail(Generic[E]):
     def push(self, filed: list[Stored[E]]) -> None:
         """Adds events that were just committed. If another process wrote between them and the last
         ones, those are forgotten: followers read across the gap from the file."""
+        if not self._waiting:
+            self._latest = []
+            return
         if self._latest and self._latest[-1].row + 1 != filed[0].row:
             self._latest = []
         self._latest += filed
