@@ -1,0 +1,98 @@
+"""Is a tree at rest, and what has it done to the world outside of its logs?
+
+What the logs themselves must tell is audited by the demo's audit (`services.cli.demo.audit`), which reads
+them anew; here is what it does not see.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from bus.event import Event
+from bus.paths import is_under
+from bus.types import IN_DOUBT, RESOLVE, SUBMITTED, SUCCEEDED
+from tests.faults.logs import LogView
+
+Views = Mapping[str, LogView]
+
+
+def lacking(logs: Views, acknowledged: Mapping[str, Collection[str]]) -> list[str]:
+    """What is still on its way: nothing, once a healed tree has come to rest."""
+    return [*_open(logs, acknowledged), *_unshipped(logs), *_undelivered(logs)]
+
+
+def _open(logs: Views, acknowledged: Mapping[str, Collection[str]]) -> Iterator[str]:
+    for command, targets in acknowledged.items():
+        for target in targets:
+            if command not in logs[target].finals:
+                yield f"{command} has no final at {target}"
+
+
+def _unshipped(logs: Views) -> Iterator[str]:
+    for path, log in logs.items():
+        for above, other in logs.items():
+            if is_under(path, above) and (lack := log.counts[path] - other.counts[path]):
+                yield f"{above} lacks {lack} events of {path}"
+
+
+def _undelivered(logs: Views) -> Iterator[str]:
+    for path, log in logs.items():
+        for origin, other in logs.items():
+            if is_under(path, origin):
+                sent = {slot for slot in other.slots if slot.origin == origin and is_under(slot.target, path)}
+                if missing := sent - log.slots:
+                    yield f"{path} lacks {len(missing)} numbers of {origin}: {sorted(missing)[:3]}"
+
+
+def strangers(logs: Views) -> Iterator[str]:
+    """Logs that hold what is for others."""
+    for path, log in logs.items():
+        for source in log.counts:
+            if not is_under(source, path) and not is_under(path, source):
+                yield f"{path} holds events of {source}"
+        for event in log.mail:
+            if not is_under(event.source, path) and not any(is_under(to.path, path) for to in event.to):
+                yield f"{path} holds mail {event.id} for {[to.path for to in event.to]}"
+
+
+def misdirected(logs: Views, acknowledged: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """Commands that were acknowledged, and went to others, or not once."""
+    sent: dict[str, list[str]] = {command: [] for command in acknowledged}
+    for path, log in logs.items():
+        for event in log.mail:
+            if event.source == path and event.type == SUBMITTED:
+                sent.setdefault(event.data["command"], []).extend(to.path for to in event.to)
+    for command, targets in acknowledged.items():
+        if sorted(sent[command]) != sorted(targets):
+            yield f"{command} was acknowledged for {sorted(targets)} and went to {sorted(sent[command])}"
+
+
+def miscounted(log: LogView, counter: Path) -> Iterator[str]:
+    """Where the counting shim has done what was not asked of it, or less, or twice, or out of order."""
+    lines = [line.split() for line in counter.read_text().splitlines()]
+    times = Counter(command for command, _, _ in lines)
+    retries = Counter(e.data["command"] for e in log.mail if e.type == RESOLVE and e.data["as"] == "retry")
+    for event in _for_counter(log):
+        command, done = event.data["command"], times[event.data["command"]]
+        finals = {final.type for final in log.finals[command]}
+        if event.data["do"]["verb"] == "bump" and done > 1 + retries[command]:
+            yield f"{log.path}: {command} was counted {done} times"
+        if SUCCEEDED in finals and IN_DOUBT not in finals and not done:
+            yield f"{log.path}: {command} succeeded and was not counted"
+        if finals and not {SUCCEEDED, IN_DOUBT} & finals and done:
+            yield f"{log.path}: {command} was counted and says {finals}"
+    turns = [log.received[command].seq or 0 for command in dict.fromkeys(command for command, _, _ in lines)]
+    if turns != sorted(turns):
+        yield f"{log.path}: commands were counted out of order"
+
+
+def _for_counter(log: LogView) -> Iterable[Event]:
+    return (
+        event
+        for event in log.mail
+        if event.type == SUBMITTED
+        and event.data["do"].get("shim") == "counter"
+        and any(to.path == log.path for to in event.to)
+    )

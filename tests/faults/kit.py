@@ -1,0 +1,261 @@
+"""A small tree of real tiers, each a process of its own, over links that can be cut: for faults.
+
+The links go through proxies in the test's process. Every tier runs with traps in its steps
+(`tests.faults.traps`), which do nothing until one is laid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from bus import subjects
+from bus.client import Bus
+from bus.errors import Unavailable
+from leafnodes.process import Process
+from leafnodes.proxy import LinkProxy
+from tests.faults.traps import Trap, disarm
+from tests.support import eventually
+
+REPOSITORY = Path(__file__).parents[2]
+#: Tiers and what each is started with beside its path and its parent.
+SMALL: Mapping[str, list[str]] = {
+    "root": ["--no-shims"],
+    "root.a": ["--no-shims"],
+    "root.a.x": ["--tag", "site", "--shim", "local", "--shim", "counter"],
+    "root.a.y": ["--tag", "site"],
+}
+PACE = ["--heartbeat", "0.2", "--sync-interval", "0.3"]
+START, ANSWER = 20.0, 1.0
+
+
+class Tier:
+    """One tier's process and what it leaves in its directory; `link` is its way to its parent."""
+
+    def __init__(self, path: str, directory: Path, words: Iterable[str]) -> None:
+        self.path = path
+        self.state = directory / path
+        self.link: LinkProxy | None = None
+        self.parent_url: str | None = None
+        self.bus: Bus | None = None
+        self._words = list(words)
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def log(self) -> Path:
+        """Its log."""
+        return self.state / "log.db"
+
+    @property
+    def pid(self) -> int:
+        """The living process."""
+        assert self._process is not None and self._process.returncode is None, f"{self.path} does not run"
+        return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        """Whether its process lives."""
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def has_counter(self) -> bool:
+        """Whether the counting shim belongs to it."""
+        return "counter" in self._words
+
+    def info(self) -> dict[str, Any]:
+        """What its last start has said of itself."""
+        return dict(json.loads((self.state / "tier.json").read_text()))
+
+    async def start(self) -> None:
+        """Returns when it is up; a start after the first is on the same ports."""
+        await self.begin()
+        await eventually(self._is_up, START, what=f"{self.path} is up: see {self.state / 'tier.log'}")
+        if self.bus is None:
+            self.bus = await Bus.connect(self.info()["nats"], name=f"test {self.path}")
+
+    async def begin(self) -> None:
+        """Starts it, and does not wait."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        words = ["--path", self.path, "--state", str(self.state), *PACE, *self._words]
+        if self.parent_url is not None:
+            words += ["--parent", self.parent_url]
+        with (self.state / "tier.log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tests.faults.runner", "tier", *words, stdout=log, stderr=log, cwd=REPOSITORY
+            )
+
+    def _is_up(self) -> bool:
+        if not self.runs:
+            raise RuntimeError(f"{self.path} ended: {(self.state / 'tier.log').read_text()[-3000:]}")
+        return (self.state / "tier.json").exists() and self.info()["pid"] == self.pid
+
+    async def kill(self) -> None:
+        """SIGKILL to the tier; its server goes on."""
+        os.kill(self.pid, signal.SIGKILL)
+        await self.ended()
+
+    async def ended(self, deadline: float = 15.0) -> int:
+        """Waits for its end, and returns its code."""
+        assert self._process is not None
+        async with asyncio.timeout(deadline):
+            return await self._process.wait()
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether its last process ended otherwise than by SIGKILL: no fault of the world may do that."""
+        return self._process is not None and self._process.returncode not in (None, -signal.SIGKILL)
+
+    def server(self) -> Process | None:
+        """Its nats-server, if one lives."""
+        return Process.find(self.state / "nats.pid", self.state / "nats.conf")
+
+    def kill_server(self) -> None:
+        """SIGKILL to its nats-server."""
+        server = self.server()
+        assert server is not None, f"{self.path} has no server"
+        server.signal(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """SIGSTOP to the tier."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT to the tier."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether its process is stopped by a signal."""
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+    def lay(self, trap: Trap) -> Trap:
+        """Arms a trap."""
+        trap.lay(self.state)
+        return trap
+
+    async def call(self, name: str, body: Mapping[str, Any], timeout: float = ANSWER) -> dict[str, Any]:
+        """Asks its local API."""
+        assert self.bus is not None
+        return await self.bus.call(subjects.local(name), body, timeout=timeout)
+
+    async def stop(self) -> None:
+        """Ends all that is left of it."""
+        if self.bus is not None:
+            await self.bus.close()
+        if self.runs:
+            with suppress(ProcessLookupError):
+                self.thaw()
+            assert self._process is not None
+            self._process.terminate()
+            try:
+                await self.ended()
+            except TimeoutError:
+                await self.kill()
+        if (server := self.server()) is not None:
+            await server.end(0)
+
+
+class Tree:
+    """Tiers by path, in order of depth."""
+
+    def __init__(self, directory: Path, tiers: Mapping[str, list[str]] = SMALL) -> None:
+        self.directory = directory
+        self.tiers = {path: Tier(path, directory, words) for path, words in tiers.items()}
+        self.counters: dict[str, Path] = {}
+        self._helpers: list[asyncio.subprocess.Process] = []
+
+    def __getitem__(self, path: str) -> Tier:
+        return self.tiers[path]
+
+    @property
+    def links(self) -> dict[str, LinkProxy]:
+        """The link of each child to its parent."""
+        return {path: tier.link for path, tier in self.tiers.items() if tier.link is not None}
+
+    @property
+    def logs(self) -> dict[str, Path]:
+        """The log of each tier."""
+        return {path: tier.log for path, tier in self.tiers.items()}
+
+    async def start(self) -> None:
+        """Returns when every tier knows all clusters below it."""
+        depths = sorted({path.count(".") for path in self.tiers})
+        for depth in depths:
+            level = [tier for path, tier in self.tiers.items() if path.count(".") == depth]
+            await asyncio.gather(*(self._join(tier) for tier in level))
+        await asyncio.gather(*(self._count(tier) for tier in self.tiers.values() if tier.has_counter))
+        await self.joined()
+
+    async def _join(self, tier: Tier) -> None:
+        above = tier.path.rpartition(".")[0]
+        if above:
+            url = urlsplit(self.tiers[above].info()["leaf"])
+            assert url.hostname is not None and url.port is not None
+            tier.link = LinkProxy(url.hostname, url.port)
+            await tier.link.start()
+            login = url.netloc.rpartition("@")[0]
+            tier.parent_url = f"{url.scheme}://{login}@{tier.link.host}:{tier.link.port}"
+        await tier.start()
+
+    async def _count(self, tier: Tier) -> None:
+        self.counters[tier.path] = file = self.directory / f"{tier.path}.counter"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.faults.counter", tier.info()["nats"], str(file),
+            stdout=asyncio.subprocess.PIPE, cwd=REPOSITORY,
+        )  # fmt: skip
+        self._helpers.append(process)
+        assert process.stdout is not None
+        async with asyncio.timeout(START):
+            assert await process.stdout.readline() == b"ready\n"
+
+    async def joined(self) -> None:
+        """Returns when every tier holds every cluster below it to be online."""
+        await eventually(self._all_online, START, what="every tier knows all that is below it")
+
+    async def _all_online(self) -> bool:
+        for path, tier in self.tiers.items():
+            below = {other for other in self.tiers if other == path or other.startswith(path + ".")}
+            try:
+                answer = await tier.call("clusters", {})
+            except Unavailable:
+                return False
+            if {one["path"] for one in answer["clusters"] if one["state"] == "online"} != below:
+                return False
+        return True
+
+    async def restore(self) -> None:
+        """Takes every fault away: what is stopped goes on, what is dead is started, what is cut is healed."""
+        for tier in self.tiers.values():
+            disarm(tier.state)
+            if tier.runs and tier.frozen:
+                tier.thaw()
+        await asyncio.gather(*(link.heal() for link in self.links.values()))
+        await asyncio.gather(*(tier.start() for tier in self.tiers.values() if not tier.runs))
+
+    async def stop(self) -> None:
+        """Ends everything."""
+        for helper in self._helpers:
+            if helper.returncode is None:
+                helper.kill()
+            await helper.wait()
+        await asyncio.gather(*(tier.stop() for tier in self.tiers.values()))
+        await asyncio.gather(*(link.stop() for link in self.links.values()))
+
+
+@asynccontextmanager
+async def tree(directory: Path, tiers: Mapping[str, list[str]] = SMALL) -> AsyncIterator[Tree]:
+    """A tree that is up; nothing of it is left."""
+    grown = Tree(directory, tiers)
+    try:
+        await grown.start()
+        yield grown
+    finally:
+        await grown.stop()

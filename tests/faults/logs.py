@@ -1,0 +1,49 @@
+"""A tier's log as it grows, read straight from its file: quick enough to be asked again and again."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from contextlib import closing
+from pathlib import Path
+
+from bus.event import Event
+from bus.types import FINALS, MAIL, RECEIVED
+from services.cli.demo.books import Slot, covers_of, slots_of
+
+
+class LogView:
+    """One log as it was at the last `refresh`."""
+
+    def __init__(self, path: str, file: Path) -> None:
+        self.path = path
+        self.file = file
+        self.ids: set[str] = set()
+        self.mail: list[Event] = []
+        #: how many shared events there are of each source
+        self.counts: dict[str, int] = defaultdict(int)
+        #: mailbox numbers that are filled, by the mail itself or by what stands for it
+        self.slots: set[Slot] = set()
+        #: what this tier said of each command that it carries out: its `received`, and its finals in order
+        self.received: dict[str, Event] = {}
+        self.finals: dict[str, list[Event]] = defaultdict(list)
+        self._row = 0
+
+    def refresh(self) -> None:
+        """Reads what is new."""
+        with closing(sqlite3.connect(self.file, timeout=30)) as db:
+            rows = db.execute("SELECT row, body FROM events WHERE row > ? ORDER BY row", (self._row,)).fetchall()
+        for self._row, body in rows:
+            self._file(Event.decode(body))
+
+    def _file(self, event: Event) -> None:
+        self.ids.add(event.id)
+        if event.seq is not None:
+            self.counts[event.source] += 1
+        if event.type in MAIL:
+            self.mail.append(event)
+            self.slots.update(slots_of(event), covers_of(event))
+        elif event.source == self.path and event.type == RECEIVED:
+            self.received[event.data["command"]] = event
+        elif event.source == self.path and event.type in FINALS:
+            self.finals[event.data["command"]].append(event)

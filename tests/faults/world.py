@@ -1,0 +1,127 @@
+"""A tree, what was sent through it, and its logs: what a fault is played on, and judged by."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bus.errors import Unavailable
+from bus.event import Event
+from services.cli.demo.audit import audit
+from store.verify import verify
+from tests.faults.audit import lacking, miscounted, misdirected, strangers
+from tests.faults.kit import SMALL, Tier, Tree, tree
+from tests.faults.load import Load
+from tests.faults.logs import LogView
+from tests.faults.traps import STOP, Trap
+from tests.support import eventually
+
+REST, SPRING = 30.0, 15.0
+
+
+class World:
+    """`spoiled` while a test has not found it whole: the next one then needs a fresh one."""
+
+    def __init__(self, grown: Tree) -> None:
+        self.tree = grown
+        self.load = Load(grown)
+        self.logs = {path: LogView(path, tier.log) for path, tier in grown.tiers.items()}
+        self.spoiled = False
+
+    def __getitem__(self, path: str) -> Tier:
+        return self.tree[path]
+
+    # -- faults ----------------------------------------------------------------------------------------
+
+    async def sprung(self, traps: Mapping[str, Trap]) -> None:
+        """Sends commands until every trap has done its work; what it killed is started again for the next."""
+        for path, trap in traps.items():
+            self[path].lay(trap)
+        waiting = dict(traps)
+        while waiting:
+            self.load.burst()
+            path = await eventually(lambda: self._gone_off(waiting), SPRING, what=f"one of {waiting} goes off")
+            await self.went_off(waiting.pop(path), path)
+            if waiting and not self[path].runs:
+                await self[path].start()
+
+    def _gone_off(self, traps: Mapping[str, Trap]) -> str:
+        return next((path for path, trap in traps.items() if trap.went_off(self[path].state)), "")
+
+    async def went_off(self, trap: Trap, path: str) -> None:
+        """Returns when a trap has done its work."""
+        tier = self[path]
+        await eventually(lambda: trap.went_off(tier.state), SPRING, what=f"{path} passes {trap.step}")
+        if trap.action == STOP:
+            await eventually(lambda: tier.frozen, what=f"{path} is stopped")
+        elif trap.action.startswith("kill"):
+            await tier.ended()
+
+    async def cut_off(self, child: str) -> None:
+        """Cuts a link, and returns when the child knows."""
+        await self.tree.links[child].cut()
+        await eventually(lambda: self._is_away(child), SPRING, what=f"{child} sees that its parent is away")
+
+    async def _is_away(self, child: str) -> bool:
+        status = await self[child].call("status", {})
+        return bool(status["link"]["state"] == "down")
+
+    def done(self, *commands: str) -> bool:
+        """Whether all targets have said of these commands what became of them."""
+        for log in self.logs.values():
+            log.refresh()
+        return all(
+            self.logs[target].finals.get(command) for command in commands for target in self.load.acknowledged[command]
+        )
+
+    # -- judgement -------------------------------------------------------------------------------------
+
+    async def at_rest(self) -> None:
+        """Takes all faults away, waits until nothing is on its way, and audits."""
+        gave_up = [path for path, tier in self.tree.tiers.items() if tier.gave_up]
+        assert not gave_up, f"{gave_up} ended: see tier.log in {self.tree.directory}"
+        await self.tree.restore()
+        await self.load.told()
+        await eventually(self._nothing_lacks, REST, what="the tree comes to rest")
+        # Tiers may still have something to say of each other: the logs are read one after the other.
+        await eventually(self._kept, REST, what="every promise is kept")
+        self.spoiled = False
+
+    def _nothing_lacks(self) -> bool:
+        for log in self.logs.values():
+            log.refresh()
+        missing = lacking(self.logs, self.load.acknowledged)
+        assert not missing, missing[:10]
+        return True
+
+    async def _kept(self) -> bool:
+        faults = [*strangers(self.logs), *misdirected(self.logs, self.load.acknowledged)]
+        for path, counter in self.tree.counters.items():
+            faults += miscounted(self.logs[path], counter)
+        assert not faults, "\n".join(faults[:20])
+        try:
+            await asyncio.gather(*(tier.call("status", {}) for tier in self.tree.tiers.values()))
+        except Unavailable:
+            return False
+        report = await audit(self.tree.logs, acknowledged=self.load.acknowledged, settled=False)
+        assert report.ok, str(report)[:3000]
+        return True
+
+    async def verified(self) -> None:
+        """What each log has derived from its events is what they give when it is made anew."""
+        for path, tier in self.tree.tiers.items():
+            findings = await asyncio.to_thread(verify, tier.log, Event.decode)
+            assert not findings, (path, findings[:10])
+
+
+@asynccontextmanager
+async def world(directory: Path, tiers: Mapping[str, list[str]] = SMALL) -> AsyncIterator[World]:
+    """A world of its own."""
+    async with tree(directory, tiers) as grown:
+        found = World(grown)
+        try:
+            yield found
+        finally:
+            await found.load.close()
