@@ -42,6 +42,8 @@ class Ledger(Generic[E]):
         self.source = source
         self.epoch = ""
         self.last_row = 0
+        self.is_open = False
+        """Whether a transaction has begun."""
         self.stored_at = ""
         self.changes = 0
         """How often anything was changed; an op that raised and did not move it left nothing behind."""
@@ -76,9 +78,21 @@ class Ledger(Generic[E]):
 
     # The transaction.
 
+    def begin_at_once(self) -> bool:
+        """The same as `begin`, if no other process is writing. False if one is, and nothing has happened."""
+        with sqlite.impatient(self.session.cursor):
+            try:
+                self.begin()
+            except sqlite.ERRORS as error:
+                if sqlite.is_busy(error):
+                    return False
+                raise
+        return True
+
     def begin(self) -> None:
         """Takes the write lock, and forgets what another process may have changed."""
         self.session.cursor.execute(sqlite.BEGIN_WRITE)
+        self.is_open = True
         self.stored_at = now()
         version = sqlite.data_version(self.session.cursor)
         if version != self._version:
@@ -121,6 +135,7 @@ class Ledger(Generic[E]):
     def commit(self) -> None:
         """Ends the transaction, durably."""
         self.session.cursor.execute("COMMIT")
+        self.is_open = False
         self._clear()
         for table in self._tables.values():
             table.trim()
@@ -129,6 +144,7 @@ class Ledger(Generic[E]):
         """Ends the transaction, if there is one, as if it had not been."""
         self._drop()
         self._version = -1
+        self.is_open = False
         self.session.connection.connection.rollback()
 
     def _clear(self) -> None:

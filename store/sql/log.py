@@ -14,13 +14,14 @@ from typing import Generic, Self, cast
 from store.api import E, Reader, Stored, T, Tx
 from store.errors import LogDamaged, StoreError
 from store.sql import queries, sqlite
+from store.sql.committer import Committer, Group
 from store.sql.open import open_ledger
 from store.sql.projector import Progress
 from store.sql.reader import Behind, Session, SqlReader
 from store.sql.statements import Texts
 from store.sql.tail import Tail
 from store.sql.tx import SqlTx
-from store.sql.writer import Group, Writer
+from store.sql.writer import Writer
 
 READERS = 4
 POLL_SECONDS = 0.05
@@ -75,15 +76,14 @@ class SqlLog(Generic[E]):
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="log-reader")
         self._watch = Session(self._engine, self._texts)
         self._poller = asyncio.create_task(self._poll(), name="log-poll")
-        self._writer = Writer(self._ledger, self._decode, self._deliver, self._lazy_delay)
-        self._writer.start()
+        self._writer = Writer(Committer(self._ledger, self._decode), self._deliver, self._lazy_delay)
         self._closed = False
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         self._closed = True
         self._tail.wake()
-        await asyncio.to_thread(self._writer.stop)
+        await self._writer.stop()
         self._poller.cancel()
         await asyncio.gather(self._poller, return_exceptions=True)
         await asyncio.to_thread(self._readers.shutdown)
@@ -100,15 +100,13 @@ class SqlLog(Generic[E]):
         self._writer.put((op, done, lazy))
         return done
 
-    def _deliver(self, group: Group[E]) -> None:
-        """From the writer's thread: one call into the loop for a whole group."""
-        try:
-            self._loop.call_soon_threadsafe(self._delivered, group)
-        except RuntimeError:
-            # The loop is closed: nobody waits any more, and what was committed stays.
-            return
+    async def _take_long(self, op: Callable[[SqlTx[E]], T]) -> T:
+        """`write` of an op that takes its time."""
+        done: asyncio.Future[T] = self._loop.create_future()
+        self._writer.put((op, done, False), long=True)
+        return await done
 
-    def _delivered(self, group: Group[E]) -> None:
+    def _deliver(self, group: Group[E]) -> None:
         self._epoch = group.epoch
         if group.filed:
             self._tail.push(group.filed)
@@ -148,7 +146,7 @@ class SqlLog(Generic[E]):
         if name is not None and name not in known:
             raise KeyError(f"no projection {name!r}; there are {', '.join(known)}")
         for each in known if name is None else [name]:
-            await self._change(partial(SqlTx.rebuild, name=each, progress=self._reporter(each, progress)))
+            await self._take_long(partial(SqlTx.rebuild, name=each, progress=self._reporter(each, progress)))
 
     async def _change(self, op: Callable[[SqlTx[E]], T]) -> T:
         """`write` of an op that needs more than `store.api.Tx`."""

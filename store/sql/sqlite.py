@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,21 @@ def is_damage(error: BaseException) -> bool:
     if isinstance(error, sa.exc.DBAPIError) and error.orig is not None:
         return is_damage(error.orig)
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether another connection has the write lock."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
+@contextmanager
+def impatient(cursor: DBAPICursor) -> Iterator[None]:
+    """Within, a lock that another connection has is an error at once."""
+    cursor.execute("PRAGMA busy_timeout = 0")
+    try:
+        yield
+    finally:
+        cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
 
 
 def data_version(cursor: DBAPICursor) -> int:

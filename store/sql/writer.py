@@ -1,176 +1,138 @@
-"""The one writer of a log in this process: a thread that commits what waits in groups.
+"""The one writer of a log in this process: what waits is committed in groups.
 
 While a group is committed the next one gathers, so a commit (an fsync) is shared by all who wait, and
 nobody waits for a timer. Only lazy jobs wait: for a job that is not lazy, or for a short while.
+
+A small group is committed at once, on the event loop, where that takes no longer than the two hops to a
+thread and back would: on a quick disk. Else, and when another process is writing, a thread does it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import queue
-import threading
+import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Generic
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic
 
-from store.api import E, Stored
-from store.errors import StoreError
-from store.sql import sqlite
-from store.sql.ledger import Ledger
-from store.sql.tx import SqlTx
+from store.api import E
+from store.sql.committer import Committer, Group, Job
 
 MOST_LAZY = 500
-MOST_UNFOLDED = 1000
-FOLD_DELAY = 0.05
-"""Seconds by which projections may be behind while there is work."""
-
-
-Op = Callable[[SqlTx[E]], Any]
-
-# Plain tuples: these are made for every write, and a NamedTuple takes ten times as long.
-Job = tuple[Op[E], Any, bool]
-"""An op, who waits for it (a token that the writer only hands back), and whether it is lazy."""
-
-Done = tuple[Any, Any, BaseException | None]
-"""Who waited, and the result, or else the error."""
-
-
-@dataclass(slots=True)
-class Group(Generic[E]):
-    """Jobs that were committed together (or failed), the life of the log after it, the events that
-    they stored, and those of them that are this tier's own."""
-
-    done: list[Done]
-    epoch: str
-    filed: list[Stored[E]] = field(default_factory=list)
-    appended: list[E] = field(default_factory=list)
-
-
-class _Spoiled(Exception):
-    """An op raised after it had changed something: the others must be run again without it."""
-
-
-class _Unavailable(Exception):
-    """The database would not begin or commit: no op is to blame, and none would fare better alone."""
+FEW = 4
+"""Jobs of a group that may be committed on the loop."""
+QUICK = 0.001
+"""Seconds that a commit typically takes on a disk on which the loop may wait for it."""
+WEIGHT = 0.1
+"""Of the latest commit in what is typical."""
 
 
 class Writer(Generic[E]):
-    """Runs jobs in groups in a thread of its own, and delivers each group, done, from that thread."""
+    """Takes jobs on the event loop, and delivers each group there when it is done, in order."""
 
-    def __init__(
-        self,
-        ledger: Ledger[E],
-        decode: Callable[[bytes], E],
-        deliver: Callable[[Group[E]], None],
-        lazy_delay: float,
-    ) -> None:
-        self._ledger = ledger
-        self._decode = decode
+    def __init__(self, committer: Committer[E], deliver: Callable[[Group[E]], None], lazy_delay: float) -> None:
+        self._committer = committer
         self._deliver = deliver
         self._lazy_delay = lazy_delay
-        self._folded_at = 0.0
-        self._queue: queue.SimpleQueue[Job[E] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="log-writer", daemon=True)
+        self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
+        self._waiting: list[Job[E]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._typical = QUICK
+        #: somebody waits for what is waiting
+        self._eager = False
+        #: something of it takes its time
+        self._long = False
+        #: a step is due on the loop; a group is in the thread
+        self._due = self._busy = False
+        self._idle = asyncio.Event()
+        self._idle.set()
 
-    def start(self) -> None:
-        """Begins to work."""
-        self._thread.start()
+    def put(self, job: Job[E], *, long: bool = False) -> None:
+        """Adds a job to the next group; a long one never runs on the loop."""
+        self._waiting.append(job)
+        self._idle.clear()
+        self._long = self._long or long
+        if not job[2] or len(self._waiting) >= MOST_LAZY:
+            self._hurry()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(self._lazy_delay, self._hurry)
 
-    def put(self, job: Job[E]) -> None:
-        """Adds a job to the next group."""
-        self._queue.put(job)
+    async def stop(self) -> None:
+        """Returns when all that was put before is done, and the projections have followed."""
+        if self._waiting:
+            self._hurry()
+        await self._idle.wait()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._committer.is_behind:
+            await self._loop.run_in_executor(self._thread, self._committer.run, [])
+        self._thread.shutdown()
 
-    def stop(self) -> None:
-        """Returns when all that was put before is done."""
-        self._queue.put(None)
-        self._thread.join()
+    def _hurry(self) -> None:
+        self._eager = True
+        self._idle.clear()
+        if not (self._due or self._busy):
+            self._due = True
+            # What others put in this turn of the loop joins the group.
+            self._loop.call_soon(self._step)
 
-    def _work(self) -> None:
-        more = True
-        while more:
-            jobs, more = self._gather()
-            for group in self._run(jobs):
-                self._deliver(group)
-        if self._ledger.is_behind:
-            self._run([])
+    def _step(self) -> None:
+        self._due = False
+        if self._busy:
+            return
+        quick = self._is_quick()
+        jobs, self._waiting, self._eager, self._long = self._waiting, [], False, False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if quick:
+            begin = time.perf_counter()
+            groups = self._committer.run_at_once(jobs)
+            if groups is not None:
+                self._learn(time.perf_counter() - begin)
+                self._finish(groups)
+                return
+        self._busy = True
+        self._thread.submit(self._run, jobs).add_done_callback(self._ran)
 
-    def _gather(self) -> tuple[list[Job[E]], bool]:
-        """The jobs of the next group, and whether there may be more after them. No jobs: it is quiet, and
-        the projections can follow."""
-        jobs: list[Job[E]] = []
-        eager = False
+    def _is_quick(self) -> bool:
+        """Whether what waits can be committed on the loop. Folding what is left can wait for the thread."""
+        return 0 < len(self._waiting) <= FEW and self._typical < QUICK and not self._long
+
+    def _learn(self, seconds: float) -> None:
+        self._typical += WEIGHT * (seconds - self._typical)
+
+    def _run(self, jobs: list[Job[E]]) -> tuple[list[Group[E]], float]:
+        begin = time.perf_counter()
+        return self._committer.run(jobs), time.perf_counter() - begin
+
+    def _ran(self, done: Future[tuple[list[Group[E]], float]]) -> None:
+        """From the thread: one call into the loop for a whole group."""
         try:
-            job = self._queue.get(timeout=self._lazy_delay if self._ledger.is_behind else None)
-        except queue.Empty:
-            return jobs, True
-        deadline = time.monotonic() + self._lazy_delay
-        while job is not None:
-            jobs.append(job)
-            eager = eager or not job[2] or len(jobs) >= MOST_LAZY
-            try:
-                if eager:
-                    job = self._queue.get_nowait()
-                else:
-                    job = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                return jobs, True
-        return jobs, False
+            self._loop.call_soon_threadsafe(self._back, done)
+        except RuntimeError:
+            # The loop is closed: nobody waits any more, and what was committed stays.
+            return
 
-    def _run(self, jobs: list[Job[E]]) -> list[Group[E]]:
-        """One group, or, where one job of several failed, each job as a group of its own."""
-        try:
-            return [self._commit(jobs)]
-        except Exception as error:
-            # A rollback fails only where there is nothing to roll back.
-            with contextlib.suppress(*sqlite.ERRORS):
-                self._ledger.roll_back()
-            if len(jobs) > 1 and not isinstance(error, _Unavailable):
-                return [group for job in jobs for group in self._run([job])]
-            return [self._failed(jobs, error)]
+    def _back(self, done: Future[tuple[list[Group[E]], float]]) -> None:
+        groups, seconds = done.result()
+        self._busy = False
+        if sum(len(group.done) for group in groups) <= FEW:
+            self._learn(seconds)
+        if self._eager and not self._is_quick():
+            # The thread goes on while what it did is delivered.
+            self._step()
+        self._finish(groups)
 
-    def _commit(self, jobs: list[Job[E]]) -> Group[E]:
-        ledger = self._ledger
-        try:
-            ledger.begin()
-        except sqlite.ERRORS as error:
-            raise _Unavailable from error
-        tx = SqlTx(ledger, self._decode)
-        done: list[Done] = []
-        for op, waiter, _ in jobs:
-            before = ledger.changes
-            try:
-                done.append((waiter, op(tx), None))
-            except Exception as error:
-                if ledger.changes != before:
-                    raise _Spoiled from error
-                # It left nothing behind, so its error is its result, and the group goes on.
-                done.append((waiter, None, _told(error)))
-        if self._is_time_to_fold(jobs):
-            ledger.fold()
-            self._folded_at = time.monotonic()
-        ledger.write()
-        group = Group(done, ledger.epoch, ledger.filed, tx.appended)
-        try:
-            ledger.commit()
-        except sqlite.ERRORS as error:
-            raise _Unavailable from error
-        return group
-
-    def _is_time_to_fold(self, jobs: list[Job[E]]) -> bool:
-        """Folding is left out of the commits for which somebody waits, as long as it is not much or late."""
-        late = time.monotonic() - self._folded_at > FOLD_DELAY
-        return not jobs or late or self._ledger.unfolded > MOST_UNFOLDED
-
-    def _failed(self, jobs: list[Job[E]], error: Exception) -> Group[E]:
-        cause = error.__cause__ if isinstance(error, (_Spoiled, _Unavailable)) else error
-        return Group([(waiter, None, _told(cause or error)) for _, waiter, _ in jobs], self._ledger.epoch)
-
-
-def _told(error: BaseException) -> BaseException:
-    """The error for the caller: what the database says becomes an error of the store."""
-    if not isinstance(error, sqlite.ERRORS):
-        return error
-    told = StoreError(f"the log was not written: {error}")
-    told.__cause__ = error
-    return told
+    def _finish(self, groups: list[Group[E]]) -> None:
+        for group in groups:
+            self._deliver(group)
+        if self._busy or self._due:
+            return
+        if self._eager:
+            self._hurry()
+        elif not self._waiting:
+            self._idle.set()
+            if self._committer.is_behind:
+                self._timer = self._loop.call_later(self._lazy_delay, self._hurry)

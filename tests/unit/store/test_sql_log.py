@@ -194,7 +194,7 @@ class TestLag:
 
     @pytest.fixture
     async def lagging(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SqlLog[Event]]:
-        monkeypatch.setattr("store.sql.writer.FOLD_DELAY", 60.0)
+        monkeypatch.setattr("store.sql.committer.FOLD_DELAY", 60.0)
         async with log_at(tmp_path / "log.db", lazy_delay=60.0) as log:
             for id in ("c0", "c1", "c2"):
                 await log.write(lambda tx, id=id: tx.append(submitted(id, [("root.a", tx.number("root.a"))])))
@@ -242,6 +242,7 @@ class TestRebuild:
             lambda tx: [tx.append(submitted(f"c{n}", [("root.a", tx.number("root.a"))])) for n in range(600)]
         )
         await log.write(lambda tx: tx.record([site.seal(report("succeeded", f"c{n}")) for n in range(0, 600, 2)]))
+        await log.flush()
         return log
 
     async def test_tells_how_far_it_is(self, full: SqlLog[Event]) -> None:

@@ -1,0 +1,134 @@
+"""Commits jobs in groups: what belongs to one group happens together, and one bad job harms no other."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic
+
+from store.api import E, Stored
+from store.errors import StoreError
+from store.sql import sqlite
+from store.sql.ledger import Ledger
+from store.sql.tx import SqlTx
+
+MOST_UNFOLDED = 1000
+FOLD_DELAY = 0.05
+"""Seconds by which projections may be behind while there is work."""
+
+
+Op = Callable[[SqlTx[E]], Any]
+
+# Plain tuples: these are made for every write, and a NamedTuple takes ten times as long.
+Job = tuple[Op[E], Any, bool]
+"""An op, who waits for it (a token that the writer only hands back), and whether it is lazy."""
+
+Done = tuple[Any, Any, BaseException | None]
+"""Who waited, and the result, or else the error."""
+
+
+@dataclass(slots=True)
+class Group(Generic[E]):
+    """Jobs that were committed together (or failed), the life of the log after it, the events that
+    they stored, and those of them that are this tier's own."""
+
+    done: list[Done]
+    epoch: str
+    filed: list[Stored[E]] = field(default_factory=list)
+    appended: list[E] = field(default_factory=list)
+
+
+class _Spoiled(Exception):
+    """An op raised after it had changed something: the others must be run again without it."""
+
+
+class _Unavailable(Exception):
+    """The database would not begin or commit: no op is to blame, and none would fare better alone."""
+
+
+class Committer(Generic[E]):
+    """Runs groups of jobs on a ledger, one after the other; in whatever thread, but never in two at once."""
+
+    def __init__(self, ledger: Ledger[E], decode: Callable[[bytes], E]) -> None:
+        self._ledger = ledger
+        self._decode = decode
+        self._behind_since: float | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether projections have yet to follow."""
+        return self._ledger.is_behind
+
+    def run(self, jobs: list[Job[E]]) -> list[Group[E]]:
+        """One group, or, where one job of several failed, each job as a group of its own. No jobs: only the
+        projections follow."""
+        try:
+            return [self._commit(jobs)]
+        except Exception as error:
+            # A rollback fails only where there is nothing to roll back.
+            with contextlib.suppress(*sqlite.ERRORS):
+                self._ledger.roll_back()
+            if len(jobs) > 1 and not isinstance(error, _Unavailable):
+                return [group for job in jobs for group in self.run([job])]
+            return [self._failed(jobs, error)]
+
+    def run_at_once(self, jobs: list[Job[E]]) -> list[Group[E]] | None:
+        """The same, or None, and nothing has happened, where another process is just writing."""
+        try:
+            if not self._ledger.begin_at_once():
+                return None
+        except sqlite.ERRORS as error:
+            return [self._failed(jobs, error)]
+        return self.run(jobs)
+
+    def _commit(self, jobs: list[Job[E]]) -> Group[E]:
+        ledger = self._ledger
+        try:
+            if not ledger.is_open:
+                ledger.begin()
+        except sqlite.ERRORS as error:
+            raise _Unavailable from error
+        tx = SqlTx(ledger, self._decode)
+        done: list[Done] = []
+        for op, waiter, _ in jobs:
+            before = ledger.changes
+            try:
+                done.append((waiter, op(tx), None))
+            except Exception as error:
+                if ledger.changes != before:
+                    raise _Spoiled from error
+                # It left nothing behind, so its error is its result, and the group goes on.
+                done.append((waiter, None, _told(error)))
+        if self._is_time_to_fold(jobs):
+            ledger.fold()
+        ledger.write()
+        group = Group(done, ledger.epoch, ledger.filed, tx.appended)
+        try:
+            ledger.commit()
+        except sqlite.ERRORS as error:
+            raise _Unavailable from error
+        if not ledger.is_behind:
+            self._behind_since = None
+        elif self._behind_since is None:
+            self._behind_since = time.monotonic()
+        return group
+
+    def _is_time_to_fold(self, jobs: list[Job[E]]) -> bool:
+        """Folding is left out of the commits for which somebody waits, as long as it is not much or late."""
+        late = self._behind_since is not None and time.monotonic() - self._behind_since > FOLD_DELAY
+        return not jobs or late or self._ledger.unfolded > MOST_UNFOLDED
+
+    def _failed(self, jobs: list[Job[E]], error: Exception) -> Group[E]:
+        cause = error.__cause__ if isinstance(error, (_Spoiled, _Unavailable)) else error
+        return Group([(waiter, None, _told(cause or error)) for _, waiter, _ in jobs], self._ledger.epoch)
+
+
+def _told(error: BaseException) -> BaseException:
+    """The error for the caller: what the database says becomes an error of the store."""
+    if not isinstance(error, sqlite.ERRORS):
+        return error
+    told = StoreError(f"the log was not written: {error}")
+    told.__cause__ = error
+    return told
