@@ -129,6 +129,7 @@ class Host:
         if self._queue.drop(command):
             self._say(work.what.event, kind, finals.withdrawn(by))
         elif work.what.idle and work.what.task is not None:
+            work.what.idle = False
             work.what.task.cancel()
             self._finish(work, kind, finals.withdrawn(by))
 

@@ -72,10 +72,10 @@ class WorkQueue(Generic[T]):
         return self._start(self._leave(self._active[id]))
 
     def drop(self, id: str) -> bool:
-        """Gives up work that has not started; False if it has, or is unknown. It keeps its place until
-        its turn, so that what waits behind it still waits for what is before it."""
+        """Gives up work that has not started; False if it has, is unknown, or was given up before. It keeps
+        its place until its turn, so that what waits behind it still waits for what is before it."""
         work = self._active.get(id)
-        if work is None or work.started:
+        if work is None or work.started or work.dropped:
             return False
         work.dropped = True
         return True

@@ -40,6 +40,7 @@ def test_dropped_work_keeps_its_place_until_its_turn() -> None:
     queue.add(work("b", "x"))
     queue.add(work("c", "x"))
     assert queue.drop("b")
+    assert not queue.drop("b")
     assert not queue.drop("a")
     assert [piece.id for piece in queue.waiting()] == ["c"]
     assert ids(queue.done("a")) == ["c"]
