@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
@@ -15,12 +15,18 @@ from tests.faults.world import World, world
 Fresh = Callable[[], Awaitable[World]]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_words() -> Iterator[None]:
+    """Clients of servers that are killed have much to say, and nothing new."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    yield
+    structlog.reset_defaults()
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def a_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fresh]:
     """Gives a world in which nothing has gone wrong yet."""
     standing: list[World] = []
-    # Clients of servers that are killed have much to say, and nothing new.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     async with AsyncExitStack() as stack:
 
         async def fresh() -> World:
@@ -32,7 +38,6 @@ async def a_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fre
         yield fresh
         if standing and not standing[-1].spoiled:
             await standing[-1].verified()
-    structlog.reset_defaults()
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -26,11 +26,11 @@ from tests.faults.traps import Trap, disarm
 from tests.support import eventually
 
 REPOSITORY = Path(__file__).parents[2]
-#: Tiers and what each is started with beside its path and its parent.
+#: Tiers and what each is started with beside its path and its parent. Nobody runs the shim `nobody`.
 SMALL: Mapping[str, list[str]] = {
     "root": ["--no-shims"],
     "root.a": ["--no-shims"],
-    "root.a.x": ["--tag", "site", "--shim", "local", "--shim", "counter"],
+    "root.a.x": ["--tag", "site", "--shim", "local", "--shim", "counter", "--shim", "nobody"],
     "root.a.y": ["--tag", "site"],
 }
 PACE = ["--heartbeat", "0.2", "--sync-interval", "0.3"]

@@ -11,7 +11,7 @@ from bus.event import new_id
 from tests.faults.kit import Tree
 
 OBJECTS = 5
-PATIENCE = 30.0
+PATIENCE = 300.0
 AGAIN = 0.05
 
 
@@ -22,6 +22,7 @@ class Load:
         self._tree = tree
         self._count = itertools.count()
         self.acknowledged: dict[str, list[str]] = {}
+        self.origins: dict[str, str] = {}
         self._asked: set[asyncio.Task[str]] = set()
 
     async def submit(self, origin: str, to: str, do: dict[str, Any] | None = None, **more: Any) -> str:
@@ -35,7 +36,7 @@ class Load:
                 except Unavailable:
                     await asyncio.sleep(AGAIN)
                 else:
-                    self.acknowledged[id] = answer["targets"]
+                    self.acknowledged[id], self.origins[id] = answer["targets"], origin
         return id
 
     def soon(self, origin: str, to: str, do: dict[str, Any] | None = None, **more: Any) -> asyncio.Task[str]:

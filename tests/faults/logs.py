@@ -24,6 +24,8 @@ class LogView:
         self.counts: dict[str, int] = defaultdict(int)
         #: mailbox numbers that are filled, by the mail itself or by what stands for it
         self.slots: set[Slot] = set()
+        #: (command, target) of which it knows that they were received
+        self.delivered: set[tuple[str, str]] = set()
         #: what this tier said of each command that it carries out: its `received`, and its finals in order
         self.received: dict[str, Event] = {}
         self.finals: dict[str, list[Event]] = defaultdict(list)
@@ -43,7 +45,9 @@ class LogView:
         if event.type in MAIL:
             self.mail.append(event)
             self.slots.update(slots_of(event), covers_of(event))
-        elif event.source == self.path and event.type == RECEIVED:
-            self.received[event.data["command"]] = event
+        elif event.type == RECEIVED:
+            self.delivered.add((event.data["command"], event.source))
+            if event.source == self.path:
+                self.received[event.data["command"]] = event
         elif event.source == self.path and event.type in FINALS:
             self.finals[event.data["command"]].append(event)

@@ -22,7 +22,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from bus.client import Message
+from bus.client import Bus, Message
 from bus.event import Event
 from services.controller.answerer import Answerer
 from services.controller.asker import Asker
@@ -40,7 +40,7 @@ def wrap_all(trapper: Trapper) -> None:
     """Puts every step under watch; to be called before a tier is made."""
     _wrap(trapper, Ledger, "commit", lambda ledger: _commits(stored.event for stored in ledger.filed))
     _wrap(trapper, Runtime, "_publish", lambda _, events: {f"publish {verb(event.type)}" for event in events})
-    _wrap(trapper, Runtime, "_send", lambda _, outgoing: {f"send {subject.split('.')[1]}" for subject in outgoing})
+    _wrap(trapper, Bus, "send", lambda _, subject, *rest: [f"send {subject.split('.')[1]}"])
     _wrap(trapper, Inbound, "on_mail", lambda _, message: ["mail"])
     _wrap(trapper, Inbound, "_on_events", lambda _, message: [f"event {_verb_of(message)}"])
     _wrap(trapper, LocalShim, "execute_in", lambda *_: ["execute local"])

@@ -9,6 +9,7 @@ import pytest
 from leafnodes.proxy import LinkProxy
 from tests.faults.traps import STOP, Trap
 from tests.faults.world import World
+from tests.support import eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
@@ -88,4 +89,14 @@ async def test_a_region_and_a_site_are_away_at_once(shared: World) -> None:
     await shared.load.told()
     await shared.tree.links["root.a.x"].heal()
     shared.load.burst()
+    await shared.at_rest()
+
+
+async def test_what_is_taken_back_again_and_again_ends_once(shared: World) -> None:
+    """One waits for its shim, the other for the one; all that takes them back comes at the same moment."""
+    commands = [await shared.load.submit("root", "root.a.x", {"shim": "nobody", "verb": "wait"}) for _ in range(2)]
+    await eventually(lambda: shared.received(*commands), what="the site has received both")
+    await shared.cut_off("root.a.x")
+    for command in commands * 3:
+        await shared["root"].call("cancel", {"id": command})
     await shared.at_rest()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bus.errors import Unavailable
 from bus.event import Event
+from bus.types import FINALS
 from services.cli.demo.audit import audit
 from store.verify import verify
 from tests.faults.audit import lacking, miscounted, misdirected, strangers
@@ -68,6 +70,14 @@ class World:
         status = await self[child].call("status", {})
         return bool(status["link"]["state"] == "down")
 
+    def received(self, *commands: str) -> bool:
+        """Whether the root knows that all targets have received these commands."""
+        root = self.logs["root"]
+        root.refresh()
+        return all(
+            (command, target) in root.delivered for command in commands for target in self.load.acknowledged[command]
+        )
+
     def done(self, *commands: str) -> bool:
         """Whether all targets have said of these commands what became of them."""
         for log in self.logs.values():
@@ -75,6 +85,11 @@ class World:
         return all(
             self.logs[target].finals.get(command) for command in commands for target in self.load.acknowledged[command]
         )
+
+    def states(self) -> dict[str, int]:
+        """How the commands ended, counted over all targets."""
+        finals = [finals[-1] for log in self.logs.values() for finals in log.finals.values() if finals]
+        return dict(Counter(FINALS[final.type] for final in finals))
 
     # -- judgement -------------------------------------------------------------------------------------
 
