@@ -348,10 +348,11 @@ class Log(Protocol[E]):
         """This life of the log; epochs of one source sort as text, later lives higher."""
         ...
 
-    def write(self, op: Callable[[Tx[E]], T], *, lazy: bool = False) -> Future[T]:
+    def write(self, op: Callable[[Tx[E]], T], *, lazy: bool = False, aside: bool = False) -> Future[T]:
         """Runs op in the next group; the future has its result after the commit. Ops run in the order
         in which they are handed over. A lazy op alone starts no commit: it rides with the next that is
-        not, or goes after a short while."""
+        not, or goes after a short while. An op that is put aside keeps its order among its like only: it
+        goes after a short while, with others, and holds up none for which somebody waits."""
         ...
 
     async def read(self, query: Callable[[Reader[E]], T]) -> T:
@@ -359,7 +360,7 @@ class Log(Protocol[E]):
         ...
 
     async def flush(self) -> None:
-        """Returns when everything that was handed to `write` before is committed."""
+        """Returns when everything that was handed to `write` before is committed, also what was put aside."""
         ...
 
     def follow(self, *, after: int = 0, types: Sequence[str] = ()) -> AsyncIterator[list[Stored[E]]]:

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from bus import subjects, wire
+from bus import subjects
 from bus.client import Message
 from bus.errors import OteError
 from bus.event import Draft, Event
 from bus.paths import is_under
 from bus.types import FORKED, MAIL, STORED, SUBMITTED
+from services.controller import door
 from services.controller.delivery import repair, target
 from services.controller.delivery.receiver import Receiver, Verdict
 from services.tier.mail import Mail
@@ -76,23 +77,27 @@ class Inbound:
         path, it is left to repair."""
         if self._runtime.outbox.standing is not Standing.ADMITTED:
             return
-        mail = [e for e in decode(message) if e.source != self._me and self._is_mail(e, message.subject)]
+        mail = [e for e in door.frame(message) if e.source != self._me and self._is_mail(e, message.subject)]
         if mail:
             self.record(mail)
             for event in mail:
                 self._receive(event)
 
     def _is_mail(self, event: Event, subject: str) -> bool:
-        """Mail comes from above its addressees; what is for others is not ours to keep."""
-        if event.type not in MAIL or not all(is_under(to.path, event.source) for to in event.to):
+        """What is for others is not ours to keep."""
+        if event.type not in MAIL:
             logger.warning("not mail", subject=subject, id=event.id, source=event.source, type=event.type)
             return False
         return any(is_under(to.path, self._me) for to in event.to)
 
     def _on_events(self, message: Message) -> None:
-        path = subjects.path_of_event(message.subject)
+        try:
+            path = subjects.path_of_event(message.subject)
+        except OteError as error:
+            logger.warning("not a subject of events", error=error.message)
+            return
         events = []
-        for event in decode(message):
+        for event in door.frame(message):
             if event.source == path:
                 events.append(event)
             else:
@@ -107,7 +112,9 @@ class Inbound:
         if self._unwritten > UNWRITTEN_LIMIT:
             raise asyncio.QueueFull
         self._unwritten += len(events)
-        future = self._runtime.log.write(lambda tx: tx.record(events), lazy=True)
+        # Mail of this cluster comes before its `received`; copies for others hold up nobody.
+        mine = any(to.path == self._me for event in events for to in event.to)
+        future = self._runtime.log.write(lambda tx: tx.record(events), lazy=mine, aside=not mine)
         future.add_done_callback(lambda done: self._recorded(done, len(events)))
 
     def _recorded(self, done: asyncio.Future[Recorded[Event]], count: int) -> None:
@@ -178,14 +185,3 @@ class Inbound:
         finally:
             self._reloading = False
         await self.load()
-
-
-def decode(message: Message) -> list[Event]:
-    """The events of a frame; what is none is logged and left out."""
-    events = []
-    try:
-        for body in wire.unpack(message.data):
-            events.append(Event.decode(body))
-    except OteError as error:
-        logger.warning("not a frame of events", subject=message.subject, error=str(error))
-    return events

@@ -91,15 +91,10 @@ class Runtime:
         except StoreError as error:
             raise Unavailable(str(error), hint="is the disk full? What was accepted before is safe") from error
 
-    def write_later(self, op: Callable[[Tx[Event]], Any], *, what: str, lazy: bool = True) -> None:
-        """Hands an op to the log and does not wait; a failure is logged, and repaired by what is asked
-        again. Ops keep their order."""
-        future = self.log.write(op, lazy=lazy)
-        future.add_done_callback(lambda done: _report(done, what))
-
     def append_later(self, draft: Draft) -> None:
-        """Appends an event of this tier's own when it suits."""
-        self.write_later(lambda tx: tx.append(draft), what=draft.type)
+        """Appends an event of this tier's own when it suits; a failure is logged."""
+        future = self.log.write(lambda tx: tx.append(draft), aside=True)
+        future.add_done_callback(lambda done: _report(done, draft.type))
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """A named task that is kept until it ends; an error is logged."""

@@ -174,7 +174,7 @@ class MemoryLog(Generic[E]):
         with self._state.committed():
             return query(MemoryReader(self._state, self._epoch))
 
-    def write(self, op: Callable[[Tx[E]], T], *, lazy: bool = False) -> asyncio.Future[T]:
+    def write(self, op: Callable[[Tx[E]], T], *, lazy: bool = False, aside: bool = False) -> asyncio.Future[T]:
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         try:
             result = self.apply(op)

@@ -102,10 +102,13 @@ class Ledger(Generic[E]):
             self._version = version
             self._base = self.last_row
 
-    def fold(self) -> None:
-        """Brings the projections up to the last event, in memory. Events that are not among the unfolded,
-        because another process wrote them or this one stopped before, are read from the file."""
-        if self.is_behind:
+    def fold(self, only: str | None = None) -> None:
+        """Brings the projections, or only one, up to the last event, in memory. Events that are not among
+        the unfolded, because another process wrote them or this one stopped before, are read from the file."""
+        if only is not None:
+            if self.is_behind:
+                self.projector.fold(self, self._base, self._unfolded, only)
+        elif self.is_behind:
             filed, self._unfolded = self._unfolded, []
             base, self._base = self._base, self.last_row
             self.is_behind = False

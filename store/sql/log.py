@@ -93,11 +93,14 @@ class SqlLog(Generic[E]):
 
     # -- writing --------------------------------------------------------------------------------
 
-    def write(self, op: Callable[[Tx[E]], T], *, lazy: bool = False) -> asyncio.Future[T]:
+    def write(self, op: Callable[[Tx[E]], T], *, lazy: bool = False, aside: bool = False) -> asyncio.Future[T]:
         if self._closed:
             raise StoreError(f"the log {self._path} is closed")
         done: asyncio.Future[T] = self._loop.create_future()
-        self._writer.put((op, done, lazy))
+        if aside:
+            self._writer.put_aside((op, done, True))
+        else:
+            self._writer.put((op, done, lazy))
         return done
 
     async def _take_long(self, op: Callable[[SqlTx[E]], T]) -> T:
@@ -132,6 +135,7 @@ class SqlLog(Generic[E]):
         self._listeners.append(listener)
 
     async def flush(self) -> None:
+        self._writer.call_in()
         await self._change(_settle)
 
     async def begin_life(self, above: str = "") -> str:

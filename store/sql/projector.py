@@ -7,7 +7,9 @@ another program wrote are not skipped.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from typing import Protocol, TypeVar
 
 import sqlalchemy as sa
@@ -46,15 +48,18 @@ class Projector:
         self.types = frozenset[str]().union(*(projection.types for projection in projections))
         self._decode = decode
 
-    def fold(self, desk: Desk, base: int, fresh: Sequence[Filed]) -> None:
-        """Folds the events that were just filed: `fresh` are those after the row `base`, in so far as
-        any projection wants them."""
+    def fold(self, desk: Desk, base: int, fresh: Sequence[Filed], only: str | None = None) -> None:
+        """Folds the events that were filed: `fresh` are those after the row `base`, in so far as any
+        projection wants them; for all projections, or only one."""
         positions = desk.rows(PROJECTIONS)
         for projection in self.projections:
+            if only not in (None, projection.name):
+                continue
             position = positions.get(projection.name) or ProjectionPosition(projection.name, projection.version, 0)
             if position.row < base:
                 self._catch_up(desk, projection, position, base)
-            wanted = [filed for filed in fresh if filed.event.type in projection.types]
+            new = fresh[bisect_right(fresh, position.row, key=itemgetter(0)) :]
+            wanted = [filed for filed in new if filed.event.type in projection.types]
             if wanted:
                 projection.apply(desk, wanted)
             position.row = desk.last_row

@@ -8,8 +8,8 @@ from typing import Any
 import msgpack
 
 from store.api import CommandRow, Cursor, Draft, E, Recorded, Stream, TargetRow
-from store.projections.commands import COMMANDS, TARGETS, WAYPOINTS
-from store.projections.objects import OBJECTS
+from store.projections.commands import COMMANDS, TARGETS, WAYPOINTS, Commands
+from store.projections.objects import OBJECTS, Objects
 from store.projections.views import command_row, target_row
 from store.sql import queries
 from store.sql.ledger import Ledger
@@ -56,7 +56,7 @@ class SqlTx(SqlReader[E]):
         return found.row if found else 0
 
     def command(self, id: str) -> CommandRow | None:
-        self._ledger.fold()
+        self._ledger.fold(Commands.name)
         found = self._ledger.rows(COMMANDS).get(id)
         return command_row(found) if found else None
 
@@ -70,7 +70,7 @@ class SqlTx(SqlReader[E]):
         return target_row(found, self._waypoints(command), final)
 
     def object(self, api_version: str, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
-        self._ledger.fold()
+        self._ledger.fold(Objects.name)
         found = self._ledger.rows(OBJECTS).get(kind, namespace, name, api_version)
         return msgpack.unpackb(found.manifest) if found else None
 

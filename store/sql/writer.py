@@ -38,6 +38,8 @@ class Writer(Generic[E]):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
         self._waiting: list[Job[E]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._aside: list[Job[E]] = []
+        self._aside_timer: asyncio.TimerHandle | None = None
         self._typical = QUICK
         #: somebody waits for what is waiting
         self._eager = False
@@ -58,8 +60,30 @@ class Writer(Generic[E]):
         elif self._timer is None:
             self._timer = self._loop.call_later(self._lazy_delay, self._hurry)
 
+    def put_aside(self, job: Job[E]) -> None:
+        """Adds a job that goes with its like, when they have waited for a while or are many."""
+        self._aside.append(job)
+        self._idle.clear()
+        if len(self._aside) >= MOST_LAZY:
+            self.call_in()
+            self._hurry()
+        elif self._aside_timer is None:
+            self._aside_timer = self._loop.call_later(self._lazy_delay, self._aside_due)
+
+    def _aside_due(self) -> None:
+        self.call_in()
+        self._hurry()
+
+    def call_in(self) -> None:
+        """What was put aside goes with the next group."""
+        if self._aside_timer is not None:
+            self._aside_timer.cancel()
+            self._aside_timer = None
+        self._waiting, self._aside = self._aside + self._waiting, []
+
     async def stop(self) -> None:
         """Returns when all that was put before is done, and the projections have followed."""
+        self.call_in()
         if self._waiting:
             self._hurry()
         await self._idle.wait()
@@ -132,7 +156,7 @@ class Writer(Generic[E]):
             return
         if self._eager:
             self._hurry()
-        elif not self._waiting:
+        elif not (self._waiting or self._aside):
             self._idle.set()
             if self._committer.is_behind:
                 self._timer = self._loop.call_later(self._lazy_delay, self._hurry)

@@ -189,6 +189,27 @@ class TestFollowing:
         assert rows == list(range(21, 801))
 
 
+class TestAside:
+    """What is put aside waits for its like, and for nobody else's sake."""
+
+    async def test_a_write_goes_before_it_and_a_flush_takes_it_along(self, tmp_path: Path) -> None:
+        async with log_at(tmp_path / "log.db", lazy_delay=60.0) as log:
+            first = log.write(lambda tx: tx.append(sample(1)), aside=True)
+            second = log.write(lambda tx: tx.append(sample(2)), aside=True)
+            await log.write(lambda tx: tx.append(sample(0)))
+            assert not first.done()
+            await log.flush()
+            assert first.done() and second.done()
+            assert [s.event.data["n"] for s in await log.read(lambda r: r.events())] == [0, 1, 2]
+
+    async def test_it_goes_by_itself_and_at_the_end(self, tmp_path: Path) -> None:
+        async with log_at(tmp_path / "log.db", lazy_delay=0.01) as log:
+            await log.write(lambda tx: tx.append(sample(1)), aside=True)
+            log.write(lambda tx: tx.append(sample(2)), aside=True)
+        async with log_at(tmp_path / "log.db") as log:
+            assert [s.event.data["n"] for s in await log.read(lambda r: r.events())] == [1, 2]
+
+
 class TestLag:
     """Projections may follow a commit for which somebody waits a little later."""
 
