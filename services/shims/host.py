@@ -21,12 +21,12 @@ from bus.errors import OteError, Unavailable
 from bus.event import Event, format_time, parse_time
 from services.shims import finals
 from services.shims.base import Answer, Request, ShimError
+from services.shims.doubt import in_doubt_here, verdicts_left
 from services.shims.job import (
     SETTLED,
     AnyShim,
     Job,
     execute_in,
-    in_doubt_here,
     is_settled,
     keys_of,
     mail_in_log,
@@ -63,20 +63,23 @@ class Host:
         self._shims: Mapping[str, AnyShim] = {shim.kind: shim for shim in shims}
         self._default = shims[0].kind if shims else None
         self._queue: WorkQueue[Job] = WorkQueue()
+        self._resolving = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._row = 0
         self._stopped = False
 
     async def start(self) -> None:
         """Goes on with what was received and has no final; then listens."""
-        self._row, unfinished = await self._runtime.log.read(
-            lambda reader: (reader.last_row(), reader.unfinished(self._me))
+        self._row, unfinished, verdicts = await self._runtime.log.read(
+            lambda reader: (reader.last_row(), reader.unfinished(self._me), verdicts_left(reader, self._me))
         )
         for row, event in unfinished:
             if row.state == "started":
                 self._say(event, types.IN_DOUBT, finals.in_doubt())
             else:
                 self._add(event)
+        for event in verdicts:
+            self._runtime.spawn(self._resolve(event), "resolve")
         self._runtime.mail.connect(self._on_mail)
         for shim in self._shims.values():
             if transactional(shim):
@@ -281,17 +284,18 @@ class Host:
     # -- in doubt ----------------------------------------------------------------------------------
 
     async def _resolve(self, event: Event) -> None:
-        """A person has decided what became of a command in doubt."""
+        """A person has decided what became of a command in doubt; of several verdicts the first counts."""
         command, verdict = str(event.data["command"]), str(event.data["as"])
-        await self._runtime.log.flush()
-        original = await self._runtime.log.read(lambda reader: in_doubt_here(reader, command, self._me))
-        if original is None:
-            logger.warning("not in doubt", command=command, verdict=verdict)
-        elif verdict == "retry":
-            self._add(original)
-        else:
-            kind, data = finals.resolved(verdict, event)
-            self._say(original, kind, data)
+        async with self._resolving:
+            await self._runtime.log.flush()
+            original = await self._runtime.log.read(lambda reader: in_doubt_here(reader, command, self._me))
+            if original is None or command in self._queue:
+                logger.warning("not in doubt", command=command, verdict=verdict)
+            elif verdict == "retry":
+                self._add(original)
+            else:
+                kind, data = finals.resolved(verdict, event)
+                self._say(original, kind, data)
 
 
 async def _learn(shim: AnyShim) -> None:

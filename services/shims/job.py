@@ -12,7 +12,7 @@ from bus.errors import OteError
 from bus.event import Draft, Event
 from services.shims.base import Answer, Request, Shim, TransactionalShim, idempotent, objects_of
 from services.tier.mail import Mail, may_repeat
-from store.api import Cursor, Mailbox, Reader, Tx
+from store.api import Cursor, Reader, Tx
 
 logger = structlog.get_logger()
 
@@ -112,13 +112,3 @@ def keys_of(shim: AnyShim, event: Event) -> frozenset[object] | None:
         return None if lane is None else frozenset({("lane", lane)})
     keys: set[object] = {(shim.kind, key) for key in objects}
     return frozenset(keys if lane is None else keys | {("lane", lane)})
-
-
-def in_doubt_here(reader: Reader[Event], command: str, me: str) -> Event | None:
-    """The mail of a command that is in doubt here."""
-    row = reader.target(command, me)
-    if row is None or row.state != "in-doubt":
-        return None
-    box = Mailbox(row.origin, row.epoch, me)
-    mail = reader.mail(box, after=row.number - 1, limit=1)
-    return mail[0].event if mail else None
