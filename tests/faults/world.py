@@ -86,6 +86,11 @@ class World:
             self.logs[target].finals.get(command) for command in commands for target in self.load.acknowledged[command]
         )
 
+    def finals(self, command: str, target: str) -> list[str]:
+        """What a target has said of the end of a command, in its order."""
+        self.logs[target].refresh()
+        return [FINALS[event.type] for event in self.logs[target].finals[command]]
+
     def states(self) -> dict[str, int]:
         """How the commands ended, counted over all targets."""
         finals = [finals[-1] for log in self.logs.values() for finals in log.finals.values() if finals]
