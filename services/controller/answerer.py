@@ -12,6 +12,7 @@ from bus.client import Message
 from bus.errors import OteError
 from bus.event import Event, now
 from bus.sync import Answer, AskHeld, AskMail, Compare, Hello, Ship, unpack_ask
+from services.controller import door
 from services.controller.delivery import positions, repair
 from services.controller.inbound import Inbound
 from services.tier.runtime import Runtime
@@ -55,13 +56,18 @@ class Answerer:
     async def _answer(self, message: Message) -> None:
         try:
             ask = unpack_ask(message.data)
+            asker = subjects.path_of_sync(message.subject)
         except OteError as error:
             logger.warning("not a sync", subject=message.subject, error=str(error))
+            message.respond(self._blank("").model_copy(update={"error": error.message}).pack())
             return
         try:
-            answer = await self._reply(subjects.path_of_sync(message.subject), ask)
+            answer = await self._reply(asker, ask)
         except OteError as error:
             answer = self._blank(ask.epoch).model_copy(update={"error": error.message})
+        except Exception:
+            logger.exception("a sync failed", asker=asker, kind=ask.kind)
+            answer = self._blank(ask.epoch).model_copy(update={"error": "internal error: the log of this tier has it"})
         message.respond(answer.pack())
 
     def _blank(self, echo: str) -> Answer:
@@ -106,7 +112,7 @@ class Answerer:
 
     async def _shipped(self, asker: str, ask: Ship) -> dict[str, object]:
         """Stores what was shipped; the answer after the commit is the acknowledgement."""
-        events = repair.admissible((Event.decode(body) for body in ask.events), asker)
+        events = repair.admissible(door.sound(ask.events, asker), asker)
         recorded: Recorded[Event] = await self._runtime.log.write(lambda tx: tx.record(events))
         self._inbound.after_record(recorded)
         self._runtime.observed.emit(recorded.new)

@@ -18,6 +18,7 @@ from bus import paths, subjects
 from bus.errors import OteError, Unavailable
 from bus.event import Event, now
 from bus.sync import Answer, AskHeld, AskMail, Compare, Hello, Ship, unpack_answer
+from services.controller import door
 from services.controller.delivery import positions, repair, submission
 from services.controller.inbound import Inbound
 from services.tier.outbox import Standing
@@ -171,12 +172,12 @@ class Asker:
 
     def shown(self, life: str) -> None:
         """Somebody below has seen this life of this log."""
-        if life > self._epoch:
+        if life > self._epoch and door.is_epoch(life):
             self._runtime.spawn(self._renew_above(life), "renew")
 
     async def _renew_above(self, above: str) -> None:
         """If others have seen a life of this log that is not here, it was lost, and this one comes after."""
-        if above <= self._epoch:
+        if above <= self._epoch or not door.is_epoch(above):
             return
         events = await self._runtime.log.write(lambda tx: submission.renew(tx, above))
         logger.warning("the log of an earlier life is lost", lost=above, now=self._epoch, reissued=len(events))
@@ -229,7 +230,7 @@ class Asker:
         """Stores what an ancestor answered; returns how much of it was new."""
         if not bodies:
             return 0
-        events = repair.relevant((Event.decode(body) for body in bodies), self._me)
+        events = repair.relevant(door.sound(bodies, "repair"), self._me)
         recorded: Recorded[Event] = await self._runtime.log.write(lambda tx: tx.record(events))
         self.taken += len(recorded.new)
         self._inbound.after_record(recorded)

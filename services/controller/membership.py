@@ -185,10 +185,14 @@ class Membership:
             self._coming.discard(path)
 
     def _on_heartbeat(self, message: Message) -> None:
-        path = subjects.path_of_heartbeat(message.subject)
+        try:
+            path = subjects.path_of_heartbeat(message.subject)
+            beat = Heartbeat.model_validate(msgpack.unpackb(message.data))
+        except (OteError, ValueError, msgpack.UnpackException) as error:
+            logger.warning("not a heartbeat", subject=message.subject, error=str(error)[:200])
+            return
         child = self.children.get(path)
-        beat = Heartbeat.model_validate(msgpack.unpackb(message.data))
-        if child is None or beat.instance != child.instance:
+        if child is None or (beat.path, beat.instance) != (path, child.instance):
             return
         child.heard, child.last = time.monotonic(), beat
         self._look_at(path)

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
-from bus import paths
+import structlog
+
+from bus import paths, tags
 from bus.errors import OteError
 from bus.types import ANNOUNCED, JOINED, OFFLINE, ONLINE
 from services.controller.selector import Candidate, Index, common_tag, resolve
 from services.tier.runtime import Runtime
 from store.api import ClusterRow
+
+logger = structlog.get_logger()
 
 TYPES = (ANNOUNCED, JOINED, ONLINE, OFFLINE)
 #: A wave of joins is read once.
@@ -63,7 +67,7 @@ class Registry:
     async def refresh(self) -> None:
         """Reads it again."""
         rows = await self._runtime.log.read(lambda reader: reader.clusters(self._runtime.path))
-        self.snapshot = Snapshot({row.path: row for row in rows})
+        self.snapshot = Snapshot({row.path: _sound(row) for row in rows if _is_path(row.path)})
 
     async def run(self, refreshed: Callable[[], Awaitable[None]]) -> None:
         """Follows what is said of clusters, and tells when the snapshot is new."""
@@ -91,3 +95,30 @@ class Registry:
         """The life of that cluster's log, as far as it is known."""
         row = self.snapshot.rows.get(path)
         return row.epoch if row is not None else ""
+
+
+def _is_path(text: str) -> bool:
+    try:
+        paths.parse_path(text)
+    except OteError:
+        return False
+    return True
+
+
+def _sound(row: ClusterRow) -> ClusterRow:
+    """The cluster without tags and shims that are none: it says itself what it has."""
+    tagged = {key: value for key, value in row.tags.items() if _is_tag(key, value)}
+    shims = [shim for shim in row.shims if isinstance(shim.get("kind"), str)]
+    if len(tagged) == len(row.tags) and len(shims) == len(row.shims):
+        return row
+    logger.warning("a cluster announces tags or shims that are none", path=row.path)
+    return replace(row, tags=tagged, shims=shims)
+
+
+@lru_cache(maxsize=65_536)
+def _is_tag(key: str, value: str) -> bool:
+    try:
+        tags.to_texts({key: value})
+    except OteError:
+        return False
+    return True

@@ -7,7 +7,7 @@ tier's own copy is committed when it suits.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,14 @@ from bus.types import FINALS, RECEIVED, STARTED, STORED
 #: The receipt that each event gives at its time.
 _RECEIPTS = {RECEIVED: "delivered", STARTED: "started"}
 _STATES = {RECEIVED: "received", STARTED: "started"}
+
+
+def error_in(said: Any) -> dict[str, Any] | None:
+    """What a target says of its failure, as the local API tells it."""
+    if said is None:
+        return None
+    error = dict(said) if isinstance(said, Mapping) else {"message": str(said)}
+    return error | {"code": str(error.get("code", "failed")), "message": str(error.get("message", "no reason given"))}
 
 
 @dataclass(slots=True)
@@ -41,7 +49,7 @@ class Progress:
                 return
             self.state = state
             self.receipts |= {"executed": event.time, "observed": now()}
-            self.result, self.error = event.data.get("result"), event.data.get("error")
+            self.result, self.error = event.data.get("result"), error_in(event.data.get("error"))
         elif (receipt := _RECEIPTS.get(event.type)) is not None:
             self.receipts.setdefault(receipt, event.time)
             if not self.final and self.state != "started":
@@ -126,8 +134,8 @@ class Tracker:
         if not self._watches:
             return
         for event in events:
-            commands = event.data.get("commands", ()) if event.type == STORED else (event.data.get("command"),)
-            for command in commands:
+            commands = event.data.get("commands") if event.type == STORED else [event.data.get("command")]
+            for command in commands if isinstance(commands, list) else ():
                 for watch in self._watches.get(str(command), ()):
                     watch.see(event)
 

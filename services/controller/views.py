@@ -8,7 +8,7 @@ from typing import Any
 
 from bus.event import Event, now
 from services.controller.delivery.submission import Order
-from services.controller.tracker import Progress
+from services.controller.tracker import Progress, error_in
 from store.api import CommandRow, TargetRow
 
 
@@ -19,8 +19,7 @@ def progress_of(row: TargetRow, expiresat: str | None = None) -> Progress:
     receipts: dict[str, Any] = {name: time for name, time in times.items() if time is not None}
     if row.stored:
         receipts["stored"] = dict(row.stored)
-    error = dict(row.error) if row.error is not None else None
-    progress = Progress(row.number, row.state, receipts, row.result, error)
+    progress = Progress(row.number, row.state, receipts, row.result, error_in(row.error))
     if progress.final:
         return progress
     if expiresat is not None and expiresat < now():

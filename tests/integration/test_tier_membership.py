@@ -126,9 +126,7 @@ async def test_the_second_is_admitted_when_the_first_is_gone(root: LocalTier, ti
     assert (await root.submit("tag:spare", "shop", wait=5))["summary"] == {"succeeded": 1}
 
 
-async def test_the_first_is_refused_when_it_comes_back_and_another_has_its_path(
-    root: LocalTier, tiers: Tiers
-) -> None:
+async def test_the_first_is_refused_when_it_comes_back_and_another_has_its_path(root: LocalTier, tiers: Tiers) -> None:
     """It was cut off, and could not defend its path."""
     east, first = tiers[EAST], tiers[SITE]
     await first.link.cut()

@@ -406,7 +406,7 @@ async def crowd(tier: Tier, count: int, *tags: str) -> list[str]:
     return made
 
 
-def announce(bus: Bus, path: str, **about: Any) -> Event:
+def announce(bus: Bus, path: str, /, **about: Any) -> Event:
     """Sends what a cluster says of itself when it begins its first life."""
     data = {"path": path, "tags": {}, "shims": [], "version": "0", "resources": {}, "instance": "x", "depth": 1}
     event = Draft(ANNOUNCED, subjects.event(ANNOUNCED, path), data | about).seal(path, PAPER_EPOCH, 1)
