@@ -15,7 +15,7 @@ from bus import paths, subjects, wire
 from bus.client import Bus
 from bus.errors import Unavailable
 from bus.event import Event
-from bus.types import MAIL
+from bus.types import FINALS, MAIL
 
 logger = structlog.get_logger()
 
@@ -76,8 +76,10 @@ class Outbox:
         return event.type in MAIL and any(to.path != self._path for to in event.to)
 
     def _report(self, events: Iterable[Event]) -> None:
+        """Finals first: somebody may wait for them, and the order within a stream is its numbers'."""
         if self._has_parent:
-            self._send((subjects.event(event.type, self._path), event) for event in events)
+            ordered = sorted(events, key=lambda event: event.type not in FINALS)
+            self._send((subjects.event(event.type, self._path), event) for event in ordered)
 
     def _send(self, outgoing: Iterable[tuple[str, Event]]) -> None:
         """What has one subject travels together."""

@@ -21,7 +21,7 @@ from store.sql.committer import Committer, Group, Job
 MOST_LAZY = 500
 FEW = 4
 """Jobs of a group that may be committed on the loop."""
-QUICK = 0.001
+QUICK = 0.003
 """Seconds that a commit typically takes on a disk on which the loop may wait for it."""
 WEIGHT = 0.1
 """Of the latest commit in what is typical."""
@@ -40,7 +40,7 @@ class Writer(Generic[E]):
         self._timer: asyncio.TimerHandle | None = None
         self._aside: list[Job[E]] = []
         self._aside_timer: asyncio.TimerHandle | None = None
-        self._typical = QUICK
+        self._typical = QUICK / 2
         #: somebody waits for what is waiting
         self._eager = False
         #: something of it takes its time
