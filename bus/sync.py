@@ -57,6 +57,8 @@ class AskMail(_Message):
     epoch: str
     buckets: list[int]
     held: list[MailPosition]
+    #: about so many bytes of events in the answer
+    limit: int = Field(60_000, ge=1, le=60_000)
 
 
 class AskHeld(_Message):

@@ -103,7 +103,9 @@ class Answerer:
         me = self._runtime.path
         self._shown(max((epoch for origin, epoch, _, _ in ask.held if origin == me), default=""))
         held = {Mailbox(origin, epoch, target): n for origin, epoch, target, n in ask.held}
-        page = await self._runtime.log.read(lambda reader: repair.answer_mail(reader, asker, ask.buckets, held))
+        page = await self._runtime.log.read(
+            lambda reader: repair.answer_mail(reader, asker, ask.buckets, held, ask.limit)
+        )
         return {"events": page.bodies(), "more": page.more}
 
     async def _held(self, asker: str, ask: AskHeld) -> dict[str, object]:

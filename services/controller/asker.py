@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,25 +16,25 @@ from datetime import UTC, datetime
 import structlog
 
 from bus import paths, subjects
+from bus.client import NoAnswer
 from bus.errors import OteError, Unavailable
 from bus.event import Event, now
 from bus.sync import Answer, AskHeld, AskMail, Compare, Hello, Ship, unpack_answer
 from services.controller import door
 from services.controller.delivery import positions, repair, submission
 from services.controller.inbound import Inbound
+from services.controller.pace import Pace
 from services.tier.outbox import Standing
 from services.tier.runtime import Runtime
 from store.api import Mailbox, Reader, Recorded, Stream
 
 logger = structlog.get_logger()
 
-#: How long a page of events may take, and a question without one: an answer that was lost with its link
-#: holds up repair for so long (seconds).
-TIMEOUT, SHORT_TIMEOUT = 10.0, 3.0
+#: How long a question without events may take: an answer that was lost with its link holds up repair for
+#: so long (seconds).
+TIMEOUT = 3.0
 #: Positions in one ask: about 50 KB.
 POSITIONS_LIMIT = 600
-#: Shipments that may be on their way unacknowledged.
-WINDOW = 4
 #: Farther ancestors are asked in one of so many rounds.
 FAR_ROUNDS = 5
 #: While no ancestor answers, how often they are tried (seconds).
@@ -53,6 +54,7 @@ class Link:
     since: str = field(default_factory=now)
     reason: str | None = None
     instance: str = ""
+    pace: Pace = field(default_factory=Pace)
 
     def turn(self, state: str, reason: str | None = None) -> bool:
         """True if that is news."""
@@ -189,10 +191,22 @@ class Asker:
 
         return await self._runtime.log.read(read)
 
-    async def _ask(self, link: Link, ask: Hello | Compare | AskMail | AskHeld | Ship) -> Answer:
+    async def _ask_page(self, link: Link, ask: AskMail | Ship) -> Answer:
+        begin = time.monotonic()
+        try:
+            answer = await self._ask(link, ask, link.pace.patience)
+        except NoAnswer as error:
+            if not error.no_responders:
+                link.pace.lost()
+            raise
+        link.pace.went(time.monotonic() - begin)
+        return answer
+
+    async def _ask(
+        self, link: Link, ask: Hello | Compare | AskMail | AskHeld | Ship, timeout: float = TIMEOUT
+    ) -> Answer:
         subject = subjects.sync(paths.depth(paths.Path(link.path)), self._me)
         asked = datetime.now(UTC)
-        timeout = TIMEOUT if isinstance(ask, (AskMail, Ship)) else SHORT_TIMEOUT
         message = await self._runtime.bus.request(subject, ask.pack(), timeout=timeout)
         answer = unpack_answer(message.data)
         if answer.error is not None:
@@ -207,8 +221,9 @@ class Asker:
         for part in await self._parts(buckets):
             while True:
                 held = positions.select((await self._holdings()).mail, part)
-                ask = AskMail(epoch=self._epoch, buckets=part, held=[(*box, n) for box, n in held.items()])
-                answer = await self._ask(link, ask)
+                known = [(*box, n) for box, n in held.items()]
+                ask = AskMail(epoch=self._epoch, buckets=part, held=known, limit=link.pace.size)
+                answer = await self._ask_page(link, ask)
                 if not await self._take(answer.events) or not answer.more:
                     break
 
@@ -246,20 +261,19 @@ class Asker:
         theirs = {Stream(source, epoch): held for source, epoch, held in answer.held}
         mine = positions.select((await self._holdings()).streams, buckets)
         wants = repair.lacking(mine, theirs)
+        under_way: set[asyncio.Task[None]] = set()
         async with asyncio.TaskGroup() as group:
-            window = asyncio.Semaphore(WINDOW)
             while wants:
-                await window.acquire()
-                page = await self._runtime.log.read(lambda reader: repair.shipment(reader, wants))
-                group.create_task(self._ship(link, page, window), name=f"ship to {link.path}")
+                size = link.pace.size
+                page = await self._runtime.log.read(lambda reader: repair.shipment(reader, wants, size))  # noqa: B023
+                under_way.add(group.create_task(self._ship(link, page), name=f"ship to {link.path}"))
+                while len(under_way) >= link.pace.at_once:
+                    _, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _ship(self, link: Link, page: repair.Page, window: asyncio.Semaphore) -> None:
-        try:
-            if page.events:
-                await self._ask(link, Ship(epoch=self._epoch, events=page.bodies()))
-                self.shipped += len(page.events)
-        finally:
-            window.release()
+    async def _ship(self, link: Link, page: repair.Page) -> None:
+        if page.events:
+            await self._ask_page(link, Ship(epoch=self._epoch, events=page.bodies()))
+            self.shipped += len(page.events)
 
 
 def _failed(link: Link, error: BaseException) -> None:

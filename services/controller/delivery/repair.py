@@ -19,6 +19,8 @@ from store.api import Cursor, Mailbox, Reader, Stream
 PAGE_BYTES = 60_000
 #: How much of one mailbox or stream is read at once.
 _READ = 500
+#: About as many events as fill a page: what does not fit is read again for the next.
+_SHIPPED = 150
 
 
 def mail_from_above(log: Reader[Event], asker: str) -> dict[Mailbox, int]:
@@ -92,13 +94,13 @@ def shipment(log: Reader[Event], wants: list[tuple[Stream, int]], limit: int = P
     page = Page(limit)
     while wants:
         stream, after = wants[0]
-        batch = log.stream(stream, after=after, limit=_READ)
+        batch = log.stream(stream, after=after, limit=_SHIPPED)
         for event in batch:
             if not page.add(event):
                 return page
             after = event.seq or after
             wants[0] = (stream, after)
-        if len(batch) < _READ:
+        if len(batch) < _SHIPPED:
             wants.pop(0)
     return page
 
