@@ -45,7 +45,7 @@ def wrap_all(trapper: Trapper) -> None:
     _wrap(trapper, Inbound, "_on_events", lambda _, message: [f"event {_verb_of(message)}"])
     _wrap(trapper, LocalShim, "execute_in", lambda *_: ["execute local"])
     _wrap(trapper, RemoteShim, "execute", lambda shim, _: [f"execute {shim.kind}"])
-    _wrap(trapper, Asker, "_ask", lambda _, link, ask: [f"ask {ask.kind}"])
+    _wrap(trapper, Asker, "_ask", lambda _, link, ask, *rest: [f"ask {ask.kind}"])
     _wrap(trapper, Asker, "_take", lambda _, bodies: ["take"] if bodies else [])
     _wrap(trapper, Answerer, "_reply", lambda _, asker, ask: [f"answer {ask.kind}"])
 
