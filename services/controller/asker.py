@@ -37,8 +37,8 @@ TIMEOUT = 3.0
 POSITIONS_LIMIT = 600
 #: Farther ancestors are asked in one of so many rounds.
 FAR_ROUNDS = 5
-#: While no ancestor answers, how often they are tried (seconds).
-RETRY = 0.25
+#: How often ancestors are tried while none answers, and while the parent does not but another (seconds).
+RETRY, RETRY_FAR = 0.25, 1.0
 
 
 #: Somebody who is told that something has happened.
@@ -101,7 +101,9 @@ class Asker:
         while self.links:
             self._wake.clear()
             answered = await self._ask_round()
-            pause = self._runtime.settings.sync_interval if answered else RETRY
+            pause = self._runtime.settings.sync_interval
+            if self.links[0].state == "down":
+                pause = min(pause, RETRY_FAR) if answered else RETRY
             await self._pause(pause * random.uniform(0.8, 1.2))
 
     async def _pause(self, seconds: float) -> None:
@@ -220,6 +222,8 @@ class Asker:
         """Mail from above, page by page, until nothing is missing or a page brings nothing new."""
         for part in await self._parts(buckets):
             while True:
+                # What was pushed meanwhile, and is not yet committed, need not travel again.
+                await self._runtime.log.flush()
                 held = positions.select((await self._holdings()).mail, part)
                 known = [(*box, n) for box, n in held.items()]
                 ask = AskMail(epoch=self._epoch, buckets=part, held=known, limit=link.pace.size)
@@ -246,6 +250,8 @@ class Asker:
         if not bodies:
             return 0
         events = repair.relevant(door.sound(bodies, "repair"), self._me)
+        # What was pushed meanwhile was passed on already.
+        await self._runtime.log.flush()
         recorded: Recorded[Event] = await self._runtime.log.write(lambda tx: tx.record(events))
         self.taken += len(recorded.new)
         self._inbound.after_record(recorded)

@@ -55,7 +55,7 @@ async def test_what_comes_too_late_is_expired_by_the_target(root: LocalTier, tie
     assert (expired["state"], expired["error"]["code"]) == ("expired", "expired")
     assert (await root.done(in_time["id"]))["summary"] == {"succeeded": 1}
     assert (await shop(root))["data"] == {"color": "in time"}
-    assert await site.told("received", SITE1) == [late["id"], in_time["id"], *(await site.told("received", SITE1))[2:]]
+    await site.tells("received", SITE1, [late["id"], in_time["id"], *(await site.told("received", SITE1))[2:]])
 
 
 @pytest.mark.parametrize(("ahead", "which"), [(3600, "ahead"), (-3600, "behind")])

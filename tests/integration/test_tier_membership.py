@@ -101,8 +101,8 @@ async def test_a_second_living_cluster_with_the_same_path_is_refused(root: Local
             await above.submit("tag:impostor", "shop")
     done = await root.submit("site", "shop", wait=5)
     assert done["summary"] == {"succeeded": 1}
-    assert await site.told("succeeded", SITE) == [done["id"]]
-    assert await second.told("received", SITE) == []
+    await site.tells("succeeded", SITE, [done["id"]])
+    await second.tells("received", SITE, [])
     # What it does by itself is its own affair.
     own = await second.submit("site", "own", wait=5)
     assert own["summary"] == {"succeeded": 1}
@@ -138,7 +138,7 @@ async def test_the_first_is_refused_when_it_comes_back_and_another_has_its_path(
     assert second.info["instance"] in link["reason"]
     done = await root.submit("site", "shop", wait=5)
     assert done["summary"] == {"succeeded": 1}
-    assert await second.told("succeeded", SITE) == [done["id"]]
+    await second.tells("succeeded", SITE, [done["id"]])
     assert done["id"] not in await first.told("received", SITE)
 
 

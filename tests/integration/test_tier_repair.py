@@ -57,7 +57,7 @@ async def test_a_push_that_is_lost_is_brought_by_the_next_ask(tiers: Tiers) -> N
             assert (await root.done(id))["summary"] == {"succeeded": 2}
     assert len(lost) == 5
     for path in (SITE1, SITE2):
-        assert await root.told("received", path) == sent
+        await root.tells("received", path, sent)
     assert (await root.submit("tag:camera", "after", wait=5))["summary"] == {"succeeded": 2}
 
 
@@ -72,7 +72,7 @@ async def test_a_gap_is_asked_for_at_once(tiers: Tiers) -> None:
     await eventually(lambda: _answers(root, SITE1))
     last = await root.submit("site1", "last", wait=5)
     assert last["summary"] == {"succeeded": 1}
-    assert await site.told("received", SITE1) == [first["id"], lost["id"], last["id"]]
+    await site.tells("received", SITE1, [first["id"], lost["id"], last["id"]])
 
 
 async def _answers(tier: Tier, path: str) -> bool:
@@ -90,8 +90,8 @@ async def test_a_result_that_is_lost_on_its_way_up_is_shipped(tiers: Tiers) -> N
         done = await root.done(sent["id"])
     below = await tiers[SITE1].target(sent["id"], SITE1)
     assert done["targets"][SITE1]["receipts"]["executed"] == below["receipts"]["executed"]
-    assert await root.told("succeeded", SITE1) == [sent["id"]]
-    assert await tiers["root.east"].told("succeeded", SITE1) == [sent["id"]]
+    await root.tells("succeeded", SITE1, [sent["id"]])
+    await tiers["root.east"].tells("succeeded", SITE1, [sent["id"]])
 
 
 async def test_doubled_and_reordered_mail_changes_nothing(tiers: Tiers) -> None:
@@ -137,7 +137,7 @@ async def test_doubled_and_reordered_results_change_nothing(tiers: Tiers) -> Non
     await root.done(marked["id"])
     assert {id: await root.command(id) for id in sent} == before
     assert (await root.log())[: len(log)] == log
-    assert await root.told("succeeded", SITE1) == [*sent, marked["id"]]
+    await root.tells("succeeded", SITE1, [*sent, marked["id"]])
 
 
 async def _stored(tier: Tier, id: str) -> bool:
@@ -158,7 +158,7 @@ async def test_a_frame_that_came_before_it_was_due_waits_for_those_before_it(tie
         return bool((await site.ask("status"))["backlog"]["behind_gap"] == 2)
 
     await eventually(behind_gap)
-    assert await site.told("received", SITE1) == []
+    await site.tells("received", SITE1, [])
     site.bus.send(*frames[0])
     await eventually(lambda: _is(site, sent))
     await site.link.heal()
@@ -196,7 +196,7 @@ async def test_what_a_slow_consumer_lost_is_brought_by_repair(
         os.kill(site.process.pid, signal.SIGCONT)
     for id in sent:
         assert (await root.done(id, 20))["summary"] == {"succeeded": 1}
-    assert await root.told("received", "root.site") == [first["id"], *sent]
+    await root.tells("received", "root.site", [first["id"], *sent])
     assert (await root.submit("site", "after", wait=5))["summary"] == {"succeeded": 1}
 
 

@@ -10,7 +10,7 @@ import pytest
 from bus import wire
 from bus.errors import BadRequest, NotFound
 from bus.event import Event, parse_time
-from tests.integration.tiers import LocalTier, Tap, Tiers, announce, config, crowd
+from tests.integration.tiers import LocalTier, Tap, Tier, Tiers, announce, config, crowd
 from tests.support import eventually
 
 SITE1, SITE2, SITE3 = "root.east.site1", "root.east.site2", "root.west.site3"
@@ -110,8 +110,8 @@ async def test_results_go_up_and_to_no_sibling(root: LocalTier, tiers: Tiers) ->
         assert done["id"] not in str(await tiers[aside].log())
 
 
-async def _said(tier: object, path: str, id: str) -> bool:
-    events = await tier.log(source=path)  # type: ignore[attr-defined]
+async def _said(tier: Tier, path: str, id: str) -> bool:
+    events = sorted(await tier.log(source=path), key=lambda event: int(event.get("seq", 0)))
     told = [event["type"] for event in events if event["data"].get("command") == id]
     return told == ["ote.command.received.v1", "ote.command.succeeded.v1"]
 

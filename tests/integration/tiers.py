@@ -122,6 +122,15 @@ class Api:
         events = await self.log(type=f"ote.command.{kind}.v1", source=source)
         return [event["data"]["command"] for event in sorted(events, key=lambda event: int(event["seq"]))]
 
+    async def tells(self, kind: str, source: str, commands: Sequence[str]) -> None:
+        """Returns when the log holds that this cluster said so of exactly these, in this order."""
+
+        async def all_told() -> bool:
+            assert await self.told(kind, source) == list(commands)
+            return True
+
+        await eventually(all_told, what=f"{source} has said {kind}, as {self.path} knows")
+
     async def connect(self, url: str) -> None:
         self._bus = await Bus.connect(url, name=f"test of {self.path}")
 
