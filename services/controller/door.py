@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Literal, NotRequired
 
 import structlog
@@ -98,10 +99,8 @@ def is_epoch(text: str) -> bool:
 
 def _check(event: Event) -> None:
     """BadRequest names the attribute that is wrong."""
-    paths.parse_path(event.source, "source")
-    subjects.type_token(event.type)
+    _check_origin(event.source, event.type, event.epoch)
     _must(_UUID.fullmatch(event.id), "id")
-    _must(is_epoch(event.epoch), "epoch")
     _must(event.seq is not None and 1 <= event.seq <= _MOST, "seq")
     _must(_SUBJECT.fullmatch(event.subject), "subject")
     _must(_is_time(event.time), "time")
@@ -117,6 +116,14 @@ def _check(event: Event) -> None:
     elif event.supersedes:
         # Of a later version's mail: what it stands for is ended in the name of its command.
         _must(isinstance(event.data.get("command"), str), "data.command")
+
+
+# A source says many things of one type in one life.
+@lru_cache(maxsize=10_000)
+def _check_origin(source: str, type: str, epoch: str) -> None:
+    paths.parse_path(source, "source")
+    subjects.type_token(type)
+    _must(is_epoch(epoch), "epoch")
 
 
 def _check_mail(event: Event, data: TypeAdapter[Any]) -> None:
