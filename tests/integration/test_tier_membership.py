@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from bus.errors import NotFound, OteError
 from bus.event import now
@@ -78,8 +79,10 @@ async def refused(tier: Tier) -> Answer:
 async def test_a_second_living_cluster_with_the_same_path_is_refused(root: LocalTier, tiers: Tiers) -> None:
     east, site = tiers[EAST], tiers[SITE]
     before = (await east.clusters())[SITE]
-    second = await tiers.grow(SITE, east, tags=["impostor"], wait=False)
-    link = await refused(second)
+    with capture_logs() as logged:
+        second = await tiers.grow(SITE, east, tags=["impostor"], wait=False)
+        link = await refused(second)
+    assert [entry["reason"] for entry in logged if entry.get("ancestor") == EAST] == [link["reason"]]
     assert "another living cluster has the path root.east.site" in link["reason"]
     assert site.info["instance"] in link["reason"]
     # It keeps on asking, and is told so once.

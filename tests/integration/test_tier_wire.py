@@ -129,22 +129,23 @@ async def test_commands_of_one_origin_are_received_in_its_order_whatever_way_the
 
 
 async def test_receipts_tell_each_step_with_its_time(root: LocalTier, tiers: Tiers) -> None:
-    sent = await root.submit("site1", "shop", wait=5)
+    cell, way = f"{SITE1}.cell", ["root.east", SITE1]
+    await tiers.grow(cell, tiers[SITE1])
+    sent = await root.submit("cell", "shop", wait=5)
 
-    async def stored() -> bool:
-        return bool((await root.target(sent["id"], SITE1))["receipts"].get("stored"))
+    async def stored_on_the_way() -> bool:
+        return set((await root.target(sent["id"], cell))["receipts"].get("stored", {})) == set(way)
 
-    await eventually(stored)
-    receipts = (await root.target(sent["id"], SITE1))["receipts"]
+    await eventually(stored_on_the_way)
+    receipts = (await root.target(sent["id"], cell))["receipts"]
     assert set(receipts) == {"accepted", "stored", "delivered", "executed", "observed"}
-    assert set(receipts["stored"]) == {"root.east"}
     steps = [receipts[name] for name in ("accepted", "delivered", "executed", "observed")]
     assert steps == sorted(steps)
-    assert receipts["accepted"] < receipts["stored"]["root.east"]
+    assert all(receipts["accepted"] < receipts["stored"][tier] for tier in way)
     assert all(parse_time(step).tzinfo is not None for step in steps)
-    below = await tiers[SITE1].command(sent["id"])
-    same = below["targets"][SITE1]["receipts"]
-    assert (same["delivered"], same["executed"]) == (receipts["delivered"], receipts["executed"])
+    for tier in (tiers["root.east"], tiers[SITE1], tiers[cell]):
+        same = (await tier.command(sent["id"]))["targets"][cell]["receipts"]
+        assert (same["delivered"], same["executed"]) == (receipts["delivered"], receipts["executed"])
 
 
 async def test_only_clusters_with_the_needed_shim_are_addressees(root: LocalTier, tiers: Tiers) -> None:
