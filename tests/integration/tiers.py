@@ -36,6 +36,7 @@ from tests.support import eventually
 HEARTBEAT = 0.2
 SYNC = 0.3
 START = 20.0
+PORTS = 20
 PAPER_EPOCH = "00000001.00000000000000aa"
 REPO = Path(__file__).parents[2]
 
@@ -229,7 +230,11 @@ class Tiers:
             return None
         port = urlsplit(parent.leaf).port
         assert port is not None
-        return await self._open.enter_async_context(LinkProxy(LOOPBACK, port))
+        for _ in range(PORTS):
+            # Between choosing a port and listening on it somebody else may take it.
+            with suppress(OSError):
+                return await self._open.enter_async_context(LinkProxy(LOOPBACK, port))
+        raise RuntimeError("no free port")
 
     def _settings(self, path: str, parent: Tier | None, link: LinkProxy | None, **given: Any) -> TierSettings:
         self._count += 1
