@@ -287,9 +287,11 @@ class Host:
         """A person has decided what became of a command in doubt; of several verdicts the first counts."""
         command, verdict = str(event.data["command"]), str(event.data["as"])
         async with self._resolving:
+            # Looked at first: what is tried again now may be done before the log has been read.
+            at_work = command in self._queue
             await self._runtime.log.flush()
             original = await self._runtime.log.read(lambda reader: in_doubt_here(reader, command, self._me))
-            if original is None or command in self._queue:
+            if original is None or at_work:
                 logger.warning("not in doubt", command=command, verdict=verdict)
             elif verdict == "retry":
                 self._add(original)
