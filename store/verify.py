@@ -70,7 +70,8 @@ def _check_file(path: Path, kept: Path, made: Path, progress: Progress) -> list[
         broken = sqlite.integrity(connection.connection.cursor())
     if not broken:
         sqlite.copy(engine, kept)
-        sqlite.copy(engine, made)
+        # From the first copy: a log in use has grown since.
+        sqlite.copy(sqlite.create_engine(kept), made)
     progress("file", 1, 1)
     return [Finding("file", str(path), line) for line in broken]
 

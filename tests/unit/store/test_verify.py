@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -53,6 +54,16 @@ def test_a_sound_log_has_none(file: Path) -> None:
     assert verify(file, Event.decode, progress) == []
     assert set(steps) == {"file", "events", "positions", "commands", "clusters", "objects", "compare"}
     assert all(done == of for done, of in steps.values())
+
+
+async def test_a_log_that_grows_meanwhile_is_seen_at_one_moment(file: Path) -> None:
+    async with open_log(file, source="root.east", decode=Event.decode) as log:
+        checks = asyncio.gather(*(asyncio.to_thread(verify, file, Event.decode) for _ in range(3)))
+        number = 100
+        while not checks.done():
+            await log.write(lambda tx, number=number: tx.append(sample(number)))
+            number += 1
+        assert await checks == [[], [], []]
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
