@@ -1,7 +1,7 @@
 """`python -m tests.faults.counter URL FILE`: a shim of kind `counter`, whose effect can not be taken back.
 
 Each execution adds a line to the file, `command attempt verb`, and only then is answered: the file is
-what the world has seen. `bump` is not safe to repeat, `set` is.
+what the world has seen. `bump` is not safe to repeat, `set` is; `die` is the last thing it does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bus.client import Bus, Message
 from tests.faults.orphans import end_with_the_test
 
 KIND = "counter"
-VERBS = {"bump": {"idempotent": False}, "set": {"idempotent": True}}
+VERBS = {"bump": {"idempotent": False}, "set": {"idempotent": True}, "die": {"idempotent": False}}
 
 
 async def serve(url: str, file: Path) -> None:
@@ -27,6 +27,8 @@ async def serve(url: str, file: Path) -> None:
         def execute(message: Message) -> None:
             request = json.loads(message.data)
             os.write(world.fileno(), f"{request['id']} {request['attempt']} {request['verb']}\n".encode())
+            if request["verb"] == "die":
+                os._exit(1)
             message.respond(json.dumps({"ok": True, "result": {"verb": request["verb"]}}).encode())
 
         def describe(message: Message) -> None:

@@ -170,7 +170,7 @@ class Tree:
         self.directory = directory
         self.tiers = {path: Tier(path, directory, words) for path, words in tiers.items()}
         self.counters: dict[str, Path] = {}
-        self._helpers: list[asyncio.subprocess.Process] = []
+        self._counting: dict[str, asyncio.subprocess.Process] = {}
 
     def __getitem__(self, path: str) -> Tier:
         return self.tiers[path]
@@ -191,7 +191,7 @@ class Tree:
         for depth in depths:
             level = [tier for path, tier in self.tiers.items() if path.count(".") == depth]
             await asyncio.gather(*(self._join(tier) for tier in level))
-        await asyncio.gather(*(self._count(tier) for tier in self.tiers.values() if tier.has_counter))
+        await asyncio.gather(*(self.count(path) for path, tier in self.tiers.items() if tier.has_counter))
         await self.joined()
 
     async def _join(self, tier: Tier) -> None:
@@ -205,13 +205,14 @@ class Tree:
             tier.parent_url = f"{url.scheme}://{login}@{tier.link.host}:{tier.link.port}"
         await tier.start()
 
-    async def _count(self, tier: Tier) -> None:
-        self.counters[tier.path] = file = self.directory / f"{tier.path}.counter"
+    async def count(self, path: str) -> None:
+        """Starts the counting shim of a tier, again if it has ended."""
+        self.counters[path] = file = self.directory / f"{path}.counter"
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.faults.counter", tier.info()["nats"], str(file),
+            sys.executable, "-m", "tests.faults.counter", self[path].info()["nats"], str(file),
             stdout=asyncio.subprocess.PIPE, cwd=REPOSITORY,
         )  # fmt: skip
-        self._helpers.append(process)
+        self._counting[path] = process
         assert process.stdout is not None
         async with asyncio.timeout(START):
             assert await process.stdout.readline() == b"ready\n"
@@ -242,10 +243,10 @@ class Tree:
 
     async def stop(self) -> None:
         """Ends everything."""
-        for helper in self._helpers:
-            if helper.returncode is None:
-                helper.kill()
-            await helper.wait()
+        for process in self._counting.values():
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
         await asyncio.gather(*(tier.stop() for tier in self.tiers.values()))
         await asyncio.gather(*(link.stop() for link in self.links.values()))
 

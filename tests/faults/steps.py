@@ -38,16 +38,16 @@ Naming = Callable[..., Iterable[str]]
 
 def wrap_all(trapper: Trapper) -> None:
     """Puts every step under watch; to be called before a tier is made."""
-    _wrap(trapper, Ledger, "commit", lambda ledger: _commits(stored.event for stored in ledger.filed))
-    _wrap(trapper, Runtime, "_publish", lambda _, events: {f"publish {verb(event.type)}" for event in events})
+    _wrap(trapper, Ledger, "commit", lambda ledger, *rest: _commits(stored.event for stored in ledger.filed))
+    _wrap(trapper, Runtime, "_publish", lambda _, events, *rest: {f"publish {verb(event.type)}" for event in events})
     _wrap(trapper, Bus, "send", lambda _, subject, *rest: [f"send {subject.split('.')[1]}"])
-    _wrap(trapper, Inbound, "on_mail", lambda _, message: ["mail"])
-    _wrap(trapper, Inbound, "_on_events", lambda _, message: [f"event {_verb_of(message)}"])
+    _wrap(trapper, Inbound, "on_mail", lambda *_: ["mail"])
+    _wrap(trapper, Inbound, "_on_events", lambda _, message, *rest: [f"event {_verb_of(message)}"])
     _wrap(trapper, LocalShim, "execute_in", lambda *_: ["execute local"])
-    _wrap(trapper, RemoteShim, "execute", lambda shim, _: [f"execute {shim.kind}"])
+    _wrap(trapper, RemoteShim, "execute", lambda shim, *rest: [f"execute {shim.kind}"])
     _wrap(trapper, Asker, "_ask", lambda _, link, ask, *rest: [f"ask {ask.kind}"])
-    _wrap(trapper, Asker, "_take", lambda _, bodies: ["take"] if bodies else [])
-    _wrap(trapper, Answerer, "_reply", lambda _, asker, ask: [f"answer {ask.kind}"])
+    _wrap(trapper, Asker, "_take", lambda _, bodies, *rest: ["take"] if bodies else [])
+    _wrap(trapper, Answerer, "_reply", lambda _, asker, ask, *rest: [f"answer {ask.kind}"])
 
 
 def verb(type: str) -> str:
@@ -70,19 +70,19 @@ def _wrap(trapper: Trapper, owner: type, name: str, naming: Naming) -> None:
     run = getattr(owner, name)
 
     @functools.wraps(run)
-    def watched(*args: Any) -> Any:
+    def watched(*args: Any, **named: Any) -> Any:
         steps = list(naming(*args))
         if not trapper.passed(*(f"before {step}" for step in steps)):
             return None
-        result = run(*args)
+        result = run(*args, **named)
         trapper.passed(*(f"after {step}" for step in steps))
         return result
 
     @functools.wraps(run)
-    async def watched_later(*args: Any) -> Any:
+    async def watched_later(*args: Any, **named: Any) -> Any:
         steps = list(naming(*args))
         trapper.passed(*(f"before {step}" for step in steps))
-        result = await run(*args)
+        result = await run(*args, **named)
         trapper.passed(*(f"after {step}" for step in steps))
         return result
 

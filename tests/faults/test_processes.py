@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.kit import SMALL
+from tests.faults.load import bump
 from tests.faults.traps import STOP, Trap
 from tests.faults.world import World
 from tests.support import eventually
@@ -81,3 +82,14 @@ async def test_the_root_stands_still_and_the_rest_goes_on(shared: World) -> None
 async def _is_done(world: World, command: str) -> bool:
     answer = await world["root.a"].call("command", {"id": command})
     return bool(answer["summary"] == {"succeeded": 2})
+
+
+async def test_a_shim_dies_over_a_command(shared: World) -> None:
+    """Nobody knows how it ended; what waits behind it goes on, and what is for the shim waits for its return."""
+    dying = await shared.load.submit("root", "root.a.x", {"shim": "counter", "verb": "die"}, ttl=1.0)
+    local, other = await shared.load.submit("root", "root.a.x"), await shared.load.submit("root", "root.a.x", bump())
+    await eventually(lambda: shared.done(dying, local), 10.0, what="the site goes on without the shim")
+    assert shared.finals(dying, "root.a.x") == ["in-doubt"]
+    assert not shared.done(other)
+    await shared.tree.count("root.a.x")
+    await shared.at_rest()
