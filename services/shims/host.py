@@ -153,7 +153,8 @@ class Host:
         if command in self._queue:
             return
         resumed = cursor is None
-        job = Job(event, shim, cursor, resumed, attempt=2 if resumed else 1)
+        may_be_done = resumed and not transactional(shim)
+        job = Job(event, shim, cursor, resumed, may_be_done, attempt=2 if resumed else 1)
         if cursor is not None and not job.repeatable and self._for_lost_life(event):
             self._say(event, types.IN_DOUBT, finals.in_doubt())
             return
@@ -164,7 +165,10 @@ class Host:
 
     def _begin(self, due: Sequence[Work[Job]]) -> None:
         for work in due:
-            if self._expired(work.what.event):
+            if self._expired(work.what.event) and work.what.may_be_done:
+                # Too late to do it, and it may have been done in time.
+                self._finish(work, types.IN_DOUBT, finals.in_doubt())
+            elif self._expired(work.what.event):
                 self._finish(work, types.EXPIRED, finals.expired(work.what.event))
             elif transactional(work.what.shim):
                 self._commit(work)
@@ -225,9 +229,10 @@ class Host:
                 unrun = bool(getattr(error, "no_responders", False))
                 if not unrun and not job.repeatable:
                     return None
+                job.may_be_done = job.may_be_done or not unrun
                 if self._expired(job.event):
-                    return Answer(False, error=ShimError("unavailable", error.message))
-                job.idle = unrun and not job.resumed
+                    return None if job.may_be_done else Answer(False, error=ShimError("unavailable", error.message))
+                job.idle = not job.may_be_done
                 await asyncio.sleep(pause)
                 job.idle = False
                 pause = min(pause * 2, RETRY_LAST)

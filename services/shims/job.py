@@ -23,14 +23,16 @@ AnyShim = Shim | TransactionalShim
 
 @dataclass(slots=True)
 class Job:
-    """One command at work. `resumed`: it may have begun in an earlier life of this process, and can not be
-    withdrawn any more. `idle` while it only waits for somebody to run its shim."""
+    """One command at work. `resumed`: it was received in an earlier life of this process, and can not be
+    withdrawn any more. `may_be_done`: a shim outside the log may have done it already. `idle` while it only
+    waits for somebody to run its shim."""
 
     event: Event
     shim: AnyShim
     #: the number that the log must have received before it takes the result; None: it has
     cursor: Cursor | None = None
     resumed: bool = False
+    may_be_done: bool = False
     attempt: int = 1
     idle: bool = False
     task: asyncio.Task[None] | None = None

@@ -54,6 +54,7 @@ class Chaos:
         deeds: dict[Act, int] = {
             self.submit: 50,
             self.cancel: 4,
+            self.resolve: 4,
             self.cut: 6,
             self.hang: 3,
             self.heal: 10,
@@ -93,6 +94,18 @@ class Chaos:
             await self._world[known[command]].call("cancel", {"id": command}, timeout=0.2)
         except OteError:
             self.done["cancel in vain"] += 1
+
+    async def resolve(self) -> None:
+        """What the root holds to be in doubt, with any verdict."""
+        root = self._world["root"]
+        try:
+            in_doubt = (await root.call("status", {}, timeout=0.2))["commands"]["in_doubt"]
+            for one in in_doubt[:1]:
+                verdict = self._rng.choice(["done", "failed", "retry"])
+                await root.call("resolve", {"id": one["command"], "target": one["target"], "as": verdict}, timeout=0.2)
+                self.done["resolved"] += 1
+        except OteError:
+            self.done["resolve in vain"] += 1
 
     # -- links -----------------------------------------------------------------------------------------
 
