@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -99,7 +98,7 @@ class Tier:
 
     async def kill(self) -> None:
         """SIGKILL to the tier; its server goes on."""
-        os.kill(self.pid, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         await self.ended()
 
     async def ended(self, deadline: float = 15.0) -> int:
@@ -125,11 +124,16 @@ class Tier:
 
     def freeze(self) -> None:
         """SIGSTOP to the tier."""
-        os.kill(self.pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """SIGCONT to the tier."""
-        os.kill(self.pid, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """ProcessLookupError if its process has ended: from then on the pid may be another's."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     @property
     def frozen(self) -> bool:

@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from secrets import token_hex
 
+from leafnodes.process import Process
+
 #: What a trap does: ends the process; ends its nats-server and the process; stops the process until
 #: somebody lets it go on; leaves the step out.
 KILL, KILL_ALL, STOP, SKIP = "kill", "kill-all", "stop", "skip"
@@ -91,6 +93,8 @@ class Trapper:
             os.kill(os.getpid(), signal.SIGSTOP)
             return True
         if trap.action == KILL_ALL:
-            os.kill(int((self._state / "nats.pid").read_text()), signal.SIGKILL)
+            server = Process.find(self._state / "nats.pid", self._state / "nats.conf")
+            if server is not None:
+                server.signal(signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
         return True
