@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import select
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -47,6 +49,7 @@ class Tier:
         self.bus: Bus | None = None
         self._words = list(words)
         self._process: asyncio.subprocess.Process | None = None
+        self._handle: int | None = None
 
     @property
     def log(self) -> Path:
@@ -56,13 +59,15 @@ class Tier:
     @property
     def pid(self) -> int:
         """The living process."""
-        assert self._process is not None and self._process.returncode is None, f"{self.path} does not run"
+        assert self._process is not None and self.runs, f"{self.path} does not run"
         return self._process.pid
 
     @property
     def runs(self) -> bool:
-        """Whether its process lives."""
-        return self._process is not None and self._process.returncode is None
+        """Whether its process lives; asyncio learns of its end a moment later."""
+        if self._handle is None:
+            return False
+        return not select.select([self._handle], [], [], 0)[0]
 
     @property
     def has_counter(self) -> bool:
@@ -90,6 +95,13 @@ class Tier:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "tests.faults.runner", "tier", *words, stdout=log, stderr=log, cwd=REPOSITORY
             )
+        self._let_go()
+        self._handle = os.pidfd_open(self._process.pid)
+
+    def _let_go(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
 
     def _is_up(self) -> bool:
         if not self.runs:
@@ -131,14 +143,18 @@ class Tier:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
-        """ProcessLookupError if its process has ended: from then on the pid may be another's."""
-        assert self._process is not None
-        self._process.send_signal(number)
+        """Nothing happens if its process has ended: the handle, unlike the pid, is never another's."""
+        assert self._handle is not None
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._handle, number)
 
     @property
     def frozen(self) -> bool:
         """Whether its process is stopped by a signal."""
-        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        assert self._process is not None
+        with suppress(FileNotFoundError, ProcessLookupError):
+            return Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        return False
 
     def lay(self, trap: Trap) -> Trap:
         """Arms a trap."""
@@ -155,14 +171,13 @@ class Tier:
         if self.bus is not None:
             await self.bus.close()
         if self.runs:
-            with suppress(ProcessLookupError):
-                self.thaw()
-            assert self._process is not None
-            self._process.terminate()
+            self.thaw()
+            self._signal(signal.SIGTERM)
             try:
                 await self.ended()
             except TimeoutError:
                 await self.kill()
+        self._let_go()
         if (server := self.server()) is not None:
             await server.end(0)
 

@@ -33,7 +33,7 @@ def killed_writer(file: Path, name: str, seconds: float) -> list[str]:
     return [line.split()[0] for line in told if line.endswith("\n")]
 
 
-@pytest.mark.parametrize("rounds", [3, pytest.param(40, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [3, pytest.param(40, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
 async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, rounds: int) -> None:
     seed = time.time_ns()
     print(f"seed {seed}")
