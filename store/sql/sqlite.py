@@ -19,7 +19,7 @@ ERRORS = (sqlite3.Error, sa.exc.SQLAlchemyError, OverflowError)
 """What a statement may raise; OverflowError is an integer beyond 64 bits."""
 
 BUSY_SECONDS = 30.0
-CHECKPOINT_PAGES = 4000
+CHECKPOINT_PAGES = 1000
 
 
 def create_engine(path: Path, synchronous: str = "FULL") -> sa.Engine:
