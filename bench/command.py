@@ -20,6 +20,7 @@ from bus.messages import SubmitRequest
 FEW, MANY = 300, 4_000
 IN_FLIGHT = 128
 PAYLOAD = b"x" * 300
+EPOCH = f"{1:08x}.{0:016x}"
 
 
 def request(target: str, number: int) -> SubmitRequest:
@@ -37,8 +38,9 @@ def request(target: str, number: int) -> SubmitRequest:
 
 async def one(tree: Chain, number: int) -> float:
     """Seconds for one command, checked."""
+    asked = request(tree.paths[-1], number)
     begin = time.perf_counter()
-    answer = await tree.controller.commands.submit(request(tree.paths[-1], number))
+    answer = await tree.controller.commands.submit(asked)
     took = time.perf_counter() - begin
     if answer["summary"] != {"succeeded": 1}:
         raise RuntimeError(f"a command did not succeed: {answer}")
@@ -84,10 +86,16 @@ async def _latency(depth: int) -> list[Result]:
 
 async def _raw_command(connection: raw.Client, disk: raw.Disk, number: int) -> float:
     begin = time.perf_counter()
-    disk.commit([(new_id(), "root", "1", 2 * number, PAYLOAD)])
+    disk.commit([_raw_row(2 * number)])
     await connection.request("bench.echo", PAYLOAD, timeout=5)
-    disk.commit([(new_id(), "root", "1", 2 * number + 1, PAYLOAD)])
+    disk.commit([_raw_row(2 * number + 1)])
     return time.perf_counter() - begin
+
+
+def _raw_row(number: int) -> raw.Row:
+    """A row as the log's, without the work of making an event."""
+    time = "2026-01-01T00:00:00.000000Z"
+    return new_id(), "root", EPOCH, number, "t" * 24, "s" * 24, time, None, None, None, PAYLOAD, b"c" * 16, time
 
 
 def _ms(values: list[list[float]], part: float) -> list[float]:

@@ -9,9 +9,15 @@ import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import nats
 from nats.aio.client import Client
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateTable
+
+from bus.event import Event, now
+from store.sql.schema import EVENTS
 
 ECHO = """
 import asyncio, sys, nats
@@ -30,7 +36,16 @@ except ImportError:
     asyncio.run(main())
 """
 
-Row = tuple[str, str, str, int, bytes]
+Row = tuple[Any, ...]
+COLUMNS = (
+    "id", "source", "epoch", "seq", "type", "subject", "time", "cause", "actor", "expiresat", "body", "checksum",
+    "stored_at",
+)  # fmt: skip
+
+
+def row(event: Event) -> Row:
+    """The row of an event in a log."""
+    return (*(getattr(event, name) for name in COLUMNS[:-1]), now())
 
 
 @asynccontextmanager
@@ -69,21 +84,20 @@ async def ready(connection: Client, subject: str) -> None:
 
 
 class Disk:
-    """A table with what every event needs: rows unique by id and by place; WAL, synchronous FULL."""
+    """The log's own table of events and nothing else, written by sqlite3 alone; WAL, synchronous FULL."""
 
     def __init__(self, file: Path) -> None:
         self._connection = sqlite3.connect(file, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=FULL")
-        self._connection.execute(
-            "CREATE TABLE events (row INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, source TEXT, epoch TEXT,"
-            " seq INTEGER, body BLOB, UNIQUE (source, epoch, seq))"
-        )
+        self._connection.execute(str(CreateTable(EVENTS).compile(dialect=sqlite.dialect())))
+        marks = ", ".join("?" * len(COLUMNS))
+        self._insert = f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({marks})"
 
     def commit(self, rows: Iterable[Row]) -> None:
         """One group commit."""
         self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.executemany("INSERT INTO events (id, source, epoch, seq, body) VALUES (?, ?, ?, ?, ?)", rows)
+        self._connection.executemany(self._insert, rows)
         self._connection.execute("COMMIT")
 
     def close(self) -> None:

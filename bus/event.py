@@ -11,6 +11,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
+from time import time_ns
 from typing import Annotated, Any, Final, NamedTuple, NotRequired
 
 import msgpack
@@ -49,7 +51,13 @@ def new_id() -> str:
 
 def now() -> str:
     """The current UTC time as RFC 3339 text with microseconds: sorts as text."""
-    return format_time(datetime.now(UTC))
+    seconds, micros = divmod(time_ns() // 1000, 1_000_000)
+    return f"{_second(seconds)}.{micros:06d}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def format_time(moment: datetime) -> str:

@@ -132,12 +132,11 @@ def _make(session: Session, decode: Callable[[bytes], Entry], progress: Progress
     ledger = _ledger(session, decode)
     projector = ledger.projector
     ledger.begin()
-    for table in (STREAMS.name, BOXES.name, FILLS.name):
-        session.connection.execute(sa.delete(RECORD_TABLES[table]))
+    ledger.empty_positions()
     for batch in projector.batches(session, 0, ledger.last_row):
         for filed in batch:
             ledger.refile(filed.row, filed.event)
-        ledger.write()
+        ledger.spill()
         progress("positions", batch[-1].row, ledger.last_row)
     for projection in projector.projections:
         projector.rebuild(ledger, projection, partial(progress, projection.name))

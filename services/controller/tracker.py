@@ -74,7 +74,7 @@ class Watch:
         self.changed = asyncio.Event()
         self._early: list[Event] | None = []
         self._missing = 0
-        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def arm(self, targets: dict[str, Progress]) -> None:
         """These are the targets, as far as the log knew; what was seen meanwhile is added."""
@@ -99,8 +99,12 @@ class Watch:
         self.changed.set()
 
     def _settle(self) -> None:
-        if not self._missing and not self._done.done():
-            self._done.set_result(None)
+        if not self._missing:
+            self._end(True)
+
+    def _end(self, all_final: bool) -> None:
+        if not self._done.done():
+            self._done.set_result(all_final)
 
     def _stored(self, event: Event) -> None:
         below = event.source + "."
@@ -109,11 +113,12 @@ class Watch:
                 progress.receipts.setdefault("stored", {}).setdefault(event.source, event.time)
 
     async def done(self, timeout: float) -> bool:
-        """True when all targets have a final; False when time is up."""
-        if self._done.done():
-            return True
-        await asyncio.wait([self._done], timeout=timeout)
-        return self._done.done()
+        """True when all targets have a final; False when time is up. To be awaited once."""
+        timer = asyncio.get_running_loop().call_later(timeout, self._end, False)
+        try:
+            return await self._done
+        finally:
+            timer.cancel()
 
     async def moved(self, timeout: float) -> None:
         """Returns when something changed, or time is up."""

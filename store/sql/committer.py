@@ -16,7 +16,9 @@ from store.sql.tx import SqlTx
 
 MOST_UNFOLDED = 1000
 FOLD_DELAY = 0.05
-"""Seconds by which projections may be behind while there is work."""
+"""Seconds by which what follows from events may be behind while there is work."""
+PATIENCE = 3
+"""How many times that long it may be behind while there is no moment without work."""
 
 
 Op = Callable[[SqlTx[E]], Any]
@@ -61,6 +63,14 @@ class Committer(Generic[E]):
         """Whether projections have yet to follow."""
         return self._ledger.is_behind
 
+    @property
+    def is_due(self) -> bool:
+        """Whether what follows from events has waited for long enough."""
+        return self._is_late(FOLD_DELAY)
+
+    def _is_late(self, seconds: float) -> bool:
+        return self._behind_since is not None and time.monotonic() - self._behind_since > seconds
+
     def run(self, jobs: list[Job[E]]) -> list[Group[E]]:
         """One group, or, where one job of several failed, each job as a group of its own. No jobs: only the
         projections follow."""
@@ -70,6 +80,9 @@ class Committer(Generic[E]):
             # A rollback fails only where there is nothing to roll back.
             with contextlib.suppress(*sqlite.ERRORS):
                 self._ledger.roll_back()
+            if sqlite.is_conflict(error.__cause__ or error) and not self._ledger.careful:
+                with self._ledger.with_care():
+                    return self.run(jobs)
             if len(jobs) > 1 and not isinstance(error, _Unavailable):
                 return [group for job in jobs for group in self.run([job])]
             return [self._failed(jobs, error)]
@@ -101,9 +114,10 @@ class Committer(Generic[E]):
                     raise _Spoiled from error
                 # It left nothing behind, so its error is its result, and the group goes on.
                 done.append((waiter, None, _told(error)))
-        if self._is_time_to_fold(jobs):
-            ledger.fold()
-        ledger.write()
+        if self._is_time_to_follow(jobs):
+            ledger.flush()
+        else:
+            ledger.write()
         group = Group(done, ledger.epoch, ledger.filed, tx.appended)
         try:
             ledger.commit()
@@ -115,10 +129,10 @@ class Committer(Generic[E]):
             self._behind_since = time.monotonic()
         return group
 
-    def _is_time_to_fold(self, jobs: list[Job[E]]) -> bool:
-        """Folding is left out of the commits for which somebody waits, as long as it is not much or late."""
-        late = self._behind_since is not None and time.monotonic() - self._behind_since > FOLD_DELAY
-        return not jobs or late or self._ledger.unfolded > MOST_UNFOLDED
+    def _is_time_to_follow(self, jobs: list[Job[E]]) -> bool:
+        """What follows from events is left out of the commits for which somebody waits, as long as it is not
+        much or late."""
+        return not jobs or self._is_late(PATIENCE * FOLD_DELAY) or self._ledger.unfolded > MOST_UNFOLDED
 
     def _failed(self, jobs: list[Job[E]], error: Exception) -> Group[E]:
         cause = error.__cause__ if isinstance(error, (_Spoiled, _Unavailable)) else error

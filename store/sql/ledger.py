@@ -1,13 +1,16 @@
 """The writer's image of the log: what it holds in memory of positions, and what it has yet to write.
 
 Within a transaction, events and records gather here and are written together: before a query that
-must see them, and at the end. Between transactions the positions stay known, as long as no other
-process has written (`data_version` tells).
+must see them, and at the end. What follows from the events (positions, mailboxes, projections) may be
+written by a later transaction: a record of how far it goes lets whoever begins next make up the rest from
+the events. Between transactions all of it stays known, as long as no other process has written
+(`data_version` tells).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from store.api import Cursor, Draft, E, Entry, Stored
@@ -19,7 +22,19 @@ from store.sql.dense import Holes
 from store.sql.mailroom import Mailroom
 from store.sql.projector import Projector
 from store.sql.reader import Session
-from store.sql.records import CURSORS, LIVES, STREAMS, CursorPosition, Life, StreamPosition
+from store.sql.records import (
+    BOXES,
+    CURSORS,
+    FILLS,
+    LIVES,
+    PROJECTIONS,
+    STATED,
+    STREAMS,
+    CursorPosition,
+    Life,
+    ProjectionPosition,
+    StreamPosition,
+)
 from store.sql.rows import SqlRows
 from store.sql.schema import EVENTS
 from store.sql.statements import Inserts, Lookups
@@ -32,6 +47,7 @@ _COLUMNS = (
 )  # fmt: skip
 _PLACE = ("source", "epoch", "seq")
 _WALK = 500
+_POSITIONS, _POSITIONS_VERSION = "positions", 1
 
 
 class Ledger(Generic[E]):
@@ -52,14 +68,16 @@ class Ledger(Generic[E]):
         self.fresh: dict[str, E] = {}
         """The same by id."""
         self.projector = projector
+        self.careful = False
         self._version = -1
         self._buffer: list[tuple[Any, ...]] = []
         self._unfolded: list[Filed] = []
         self._base = 0
         self.is_behind = True
-        """Whether events of this or an earlier transaction are not folded into the projections yet."""
+        """Whether what follows from the events of this or an earlier transaction is not in the file yet."""
         self._cursors: dict[str, Cursor] | None = None
         self._tables: dict[str, SqlRows[Any]] = {}
+        self._stated = [self.rows(table) for table in STATED]
         self._streams = self.rows(STREAMS)
         self._holes = Holes()
         self._mailroom = Mailroom(self)
@@ -80,18 +98,17 @@ class Ledger(Generic[E]):
 
     def begin_at_once(self) -> bool:
         """The same as `begin`, if no other process is writing. False if one is, and nothing has happened."""
-        with sqlite.impatient(self.session.cursor):
-            try:
-                self.begin()
-            except sqlite.ERRORS as error:
-                if sqlite.is_busy(error):
-                    return False
-                raise
+        try:
+            self.begin(patience=0)
+        except sqlite.ERRORS as error:
+            if sqlite.is_busy(error):
+                return False
+            raise
         return True
 
-    def begin(self) -> None:
+    def begin(self, patience: float = sqlite.BUSY_SECONDS) -> None:
         """Takes the write lock, and forgets what another process may have changed."""
-        self.session.cursor.execute(sqlite.BEGIN_WRITE)
+        sqlite.begin_write(self.session.cursor, patience)
         self.is_open = True
         self.stored_at = now()
         version = sqlite.data_version(self.session.cursor)
@@ -101,29 +118,53 @@ class Ledger(Generic[E]):
             self.epoch = self.session.one(queries.LAST_LIFE)[0] or ""
             self._version = version
             self._base = self.last_row
+            self._make_up_positions()
+
+    def _make_up_positions(self) -> None:
+        """Counts and delivers the events of which the positions in the file do not tell yet."""
+        known = self.rows(PROJECTIONS).get(_POSITIONS)
+        for batch in self.projector.batches(self.session, known.row if known else 0, self.last_row):
+            for filed in batch:
+                self.refile(filed.row, filed.event)
+
+    def empty_positions(self) -> None:
+        """Forgets positions and mailboxes, also in the file; whoever calls this refiles all events."""
+        positions: tuple[Table[Any], ...] = (STREAMS, BOXES, FILLS)
+        for table in positions:
+            self.rows(table).empty()
+        self._holes.drop()
+        self._mailroom.drop()
 
     def fold(self, only: str | None = None) -> None:
         """Brings the projections, or only one, up to the last event, in memory. Events that are not among
         the unfolded, because another process wrote them or this one stopped before, are read from the file."""
         if only is not None:
-            if self.is_behind:
-                self.projector.fold(self, self._base, self._unfolded, only)
-        elif self.is_behind:
-            filed, self._unfolded = self._unfolded, []
-            base, self._base = self._base, self.last_row
-            self.is_behind = False
-            self.projector.fold(self, base, filed)
+            self.projector.fold(self, self._base, self._unfolded, only)
+            return
+        filed, self._unfolded = self._unfolded, []
+        base, self._base = self._base, self.last_row
+        self.projector.fold(self, base, filed)
 
     def flush(self) -> None:
-        """Writes what has gathered and what follows from it, so that queries see it."""
-        self.fold()
+        """Writes what has gathered and all that follows from it, so that queries see it."""
+        if self.is_behind:
+            self.fold()
+            self.rows(PROJECTIONS).put(ProjectionPosition(_POSITIONS, _POSITIONS_VERSION, self.last_row))
         self.write()
+        self.spill()
+        self.is_behind = False
+
+    def spill(self) -> None:
+        """Writes records as they are in memory, without saying how far they go: it can be made up again."""
+        self._write_events()
+        for table in self._tables.values():
+            table.flush()
 
     def write(self) -> None:
-        """Writes what has gathered. Events that are not folded may stay so: the projections follow."""
+        """Writes what has gathered and follows from nothing else."""
         self._write_events()
-        for rows_of_table in self._tables.values():
-            rows_of_table.flush()
+        for table in self._stated:
+            table.flush()
 
     @property
     def unfolded(self) -> int:
@@ -176,6 +217,20 @@ class Ledger(Generic[E]):
             return set()
         self._write_events()
         return set(self._places.run(self.session.cursor, suspects))
+
+    def is_free(self, event: Entry) -> bool:
+        """Whether no event is known to have this one's place, and nothing speaks for its id being here: two
+        events with one id are a fork, and so rare that the database finds them (see `with_care`)."""
+        return not self.careful and event.seq is not None and self._is_open(event, event.seq)
+
+    @contextmanager
+    def with_care(self) -> Iterator[None]:
+        """Within, every id is looked up."""
+        self.careful = True
+        try:
+            yield
+        finally:
+            self.careful = False
 
     def _is_open(self, event: Entry, seq: int) -> bool:
         position = self._stream(event.source, event.epoch)
@@ -241,6 +296,8 @@ class Ledger(Generic[E]):
 
     def _count(self, event: Entry, seq: int) -> None:
         stream = self._stream(event.source, event.epoch)
+        if seq <= stream.held:
+            return  # counted before this process stopped
         if not is_under(event.source, self.source):
             stream.top = max(stream.top, seq)
         elif stream.top < seq == stream.held + 1:
@@ -250,7 +307,7 @@ class Ledger(Generic[E]):
         self._streams.put(stream)
 
     def _seqs_above(self, stream: StreamPosition, seq: int) -> list[int]:
-        self.write()
+        self._write_events()
         rows = self.session.all(queries.SEQS_ABOVE, stream.source, stream.epoch, seq, _WALK)
         return [above for (above,) in rows]
 

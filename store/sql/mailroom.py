@@ -25,7 +25,7 @@ class Desk(Protocol):
     source: str
 
     def rows(self, table: Table[R]) -> SqlRows[R]: ...
-    def write(self) -> None: ...
+    def spill(self) -> None: ...
 
 
 class Mailroom:
@@ -78,7 +78,7 @@ class Mailroom:
         box = self._boxes.get(origin, epoch, target)
         if box is None:
             if self._next_id is None:
-                self._desk.write()
+                # Boxes that are not in the file yet were made after this was asked.
                 self._next_id = (self._desk.session.one(queries.LAST_BOX)[0] or 0) + 1
             box = Box(origin, epoch, target, self._next_id)
             self._next_id += 1
@@ -97,5 +97,5 @@ class Mailroom:
         return Fill(box.id, number)
 
     def _numbers_above(self, box: Box, number: int) -> list[int]:
-        self._desk.write()
+        self._desk.spill()
         return [above for (above,) in self._desk.session.all(queries.NUMBERS_ABOVE, box.id, number, _WALK)]

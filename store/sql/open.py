@@ -37,7 +37,7 @@ def open_ledger(engine: sa.Engine, texts: Texts, source: str, decode: Callable[[
 
 
 def _open(session: Session, source: str, decode: Callable[[bytes], E]) -> Ledger[E]:
-    session.cursor.execute(sqlite.BEGIN_WRITE)
+    sqlite.begin_write(session.cursor)
     _prepare(session)
     session.cursor.execute("COMMIT")
     ledger: Ledger[E] = Ledger(session, source, Projector(projections(source), decode))
@@ -51,6 +51,7 @@ def _open(session: Session, source: str, decode: Callable[[bytes], E]) -> Ledger
         ledger.projector.rebuild(ledger, projection)
     ledger.flush()
     ledger.commit()
+    sqlite.be_impatient(session.cursor)
     return ledger
 
 
@@ -60,4 +61,5 @@ def _prepare(session: Session) -> None:
         raise LogDamaged(f"the log was written by a later version (schema {version}, this program knows {VERSION})")
     if version == 0:
         METADATA.create_all(session.connection, checkfirst=False)
+    if version < VERSION:
         sqlite.set_schema_version(session.cursor, VERSION)

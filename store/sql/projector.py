@@ -38,6 +38,7 @@ class Desk(Protocol):
 
     def rows(self, table: Table[R]) -> SqlRows[R]: ...
     def flush(self) -> None: ...
+    def spill(self) -> None: ...
 
 
 class Projector:
@@ -77,7 +78,8 @@ class Projector:
         for batch in self.batches(desk.session, position.row, last):
             projection.apply(desk, [filed for filed in batch if filed.event.type in projection.types])
             position.row = batch[-1].row
-            desk.flush()
+            desk.rows(PROJECTIONS).put(position)
+            desk.spill()
             for table in projection.tables:
                 desk.rows(table).trim()
             if progress:

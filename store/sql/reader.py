@@ -53,12 +53,12 @@ class Session:
 
 
 class Behind(Exception):
-    """A projection was asked that has not yet followed the last events."""
+    """What follows from the events was asked, and does not tell of the last ones yet."""
 
 
 class SqlReader(Generic[E]):
-    """`store.api.Reader` over one session, within one transaction. Where a projection is asked that
-    lags, it raises Behind, unless it is `patient`."""
+    """`store.api.Reader` over one session, within one transaction. Where it is asked for what follows from the
+    events, and that lags, it raises Behind, unless it is `patient`."""
 
     def __init__(
         self, session: Session, source: str, epoch: str, decode: Callable[[bytes], E], *, patient: bool = False
@@ -88,7 +88,7 @@ class SqlReader(Generic[E]):
         return self._session.one(query, *parameters)
 
     def _seen(self, query: Query, *parameters: Any) -> list[Any]:
-        """All rows of a projection."""
+        """All rows of what follows from the events."""
         self._follow()
         return self._session.all(query, *parameters)
 
@@ -150,18 +150,18 @@ class SqlReader(Generic[E]):
         return [self._decode(body) for n, (seq, body) in enumerate(rows, after + 1) if seq == n]
 
     def streams(self, under: str) -> dict[Stream, int]:
-        rows = self._all(queries.STREAMS, *span(under))
+        rows = self._seen(queries.STREAMS, *span(under))
         return {Stream(source, epoch): held for source, epoch, held in rows if self._is_mine(source)}
 
     def _is_mine(self, path: str) -> bool:
         return path == self.source or path.startswith(self.source + ".")
 
     def mailboxes(self, under: str) -> dict[Mailbox, int]:
-        rows = self._all(queries.MAILBOXES, *span(under))
+        rows = self._seen(queries.MAILBOXES, *span(under))
         return {Mailbox(origin, epoch, target): held for origin, epoch, target, held in rows}
 
     def mail(self, mailbox: Mailbox, *, after: int, limit: int) -> list[Mail[E]]:
-        rows = self._all(queries.MAIL, *mailbox, after, limit)
+        rows = self._seen(queries.MAIL, *mailbox, after, limit)
         return [
             Mail(number, self._decode(event) if event else None, self._decode(cover) if cover else None)
             for n, (number, event, cover) in enumerate(rows, after + 1)

@@ -112,6 +112,9 @@ PLACES = Table("places", Place, ("consumer",))
 PROJECTIONS = Table("projections", ProjectionPosition, ("name",))
 QUARANTINE = Table("quarantine", Quarantined, ("checksum",))
 
+STATED: tuple[Table[Any], ...] = (LIVES, CURSORS, NEIGHBOURS, PLACES, QUARANTINE)
+"""What is said here only; all else can be made from the events."""
+
 RECORDS: tuple[Table[Any], ...] = (
     LIVES, STREAMS, BOXES, FILLS, CURSORS, NEIGHBOURS, PLACES, PROJECTIONS, QUARANTINE,
 )  # fmt: skip

@@ -1,7 +1,8 @@
 """Records of one table, read through a cache and written back together.
 
 The cache is true because only the holder of the write lock uses it: it is kept from one transaction
-to the next, and dropped when another process has written or a transaction was rolled back.
+to the next, with what is not written yet, and dropped when another process has written or a transaction
+was rolled back.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class SqlRows(Generic[R]):
         self._inserts = Inserts(declared, columns, dialect, replace=True)
         where = (declared.c[name] == sa.bindparam(name) for name in table.key)
         self._delete = compiled(sa.delete(declared).where(*where), dialect, table.key)
+        self._delete_all = compiled(sa.delete(declared), dialect, ())
         self._cache: dict[tuple[Any, ...], R | None] = {}
         self._dirty: dict[tuple[Any, ...], R | None] = {}
 
@@ -77,8 +79,13 @@ class SqlRows(Generic[R]):
 
     def trim(self) -> None:
         """Keeps the cache within its bounds. Only between transactions: a fold may hold a record."""
-        if len(self._cache) > KEPT:
+        if len(self._cache) > KEPT and not self._dirty:
             self._cache.clear()
+
+    def empty(self) -> None:
+        """Removes all records."""
+        self._cursor.execute(self._delete_all)
+        self.drop()
 
     def drop(self) -> None:
         """Forgets everything, also what was not written."""

@@ -16,8 +16,9 @@ from store.projections.base import Table
 from store.projections.catalogue import projections
 from store.sql.records import RECORDS
 
-VERSION = 1
-"""Of the schema; a file of a later version is refused."""
+VERSION = 2
+"""Of the schema; a file of a later version is refused. Since 2 positions and mailboxes may be behind the
+events, and a record says how far."""
 
 METADATA = sa.MetaData()
 

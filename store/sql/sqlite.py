@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert as insert  # the dialect's own, which can replace
 from sqlalchemy.engine.interfaces import DBAPICursor
 
-BEGIN_WRITE = "BEGIN IMMEDIATE"
-"""Takes the write lock at once: what is read after it stays true until the commit."""
-
 ERRORS = (sqlite3.Error, sa.exc.SQLAlchemyError, OverflowError)
 """What a statement may raise; OverflowError is an integer beyond 64 bits."""
 
 BUSY_SECONDS = 30.0
+BUSY_PAUSE = 0.001
 CHECKPOINT_PAGES = 1000
 
 
@@ -55,19 +53,33 @@ def is_damage(error: BaseException) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
+def is_conflict(error: BaseException) -> bool:
+    """Whether a row with this key is there already."""
+    return isinstance(error, sqlite3.IntegrityError)
+
+
 def is_busy(error: BaseException) -> bool:
     """Whether another connection has the write lock."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
-@contextmanager
-def impatient(cursor: DBAPICursor) -> Iterator[None]:
-    """Within, a lock that another connection has is an error at once."""
+def begin_write(cursor: DBAPICursor, patience: float = BUSY_SECONDS) -> None:
+    """Takes the write lock at once, so that what is read after it stays true until the commit. A busy error
+    if another connection does not give it up within `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            cursor.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() >= deadline:
+                raise
+        time.sleep(BUSY_PAUSE)
+
+
+def be_impatient(cursor: DBAPICursor) -> None:
+    """From now on SQLite itself waits for no lock: that costs a statement each time it is changed."""
     cursor.execute("PRAGMA busy_timeout = 0")
-    try:
-        yield
-    finally:
-        cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
 
 
 def data_version(cursor: DBAPICursor) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import msgpack
 
 from store.api import CommandRow, Cursor, Draft, E, Recorded, Stream, TargetRow
-from store.projections.commands import COMMANDS, TARGETS, WAYPOINTS, Commands
+from store.projections.commands import COMMANDS, TARGETS, Commands
 from store.projections.objects import OBJECTS, Objects
 from store.projections.views import command_row, target_row
 from store.sql import queries
@@ -29,7 +29,7 @@ class SqlTx(SqlReader[E]):
 
     def settle(self) -> None:
         """Brings the projections up to this transaction."""
-        self._ledger.fold()
+        self._ledger.flush()
 
     def _settle(self) -> None:
         self._ledger.write()
@@ -61,11 +61,10 @@ class SqlTx(SqlReader[E]):
         return command_row(found) if found else None
 
     def target(self, command: str, target: str) -> TargetRow | None:
-        self._ledger.fold()
+        self._ledger.flush()
         found = self._ledger.rows(TARGETS).get(command, target)
         if found is None:
             return None
-        self._ledger.rows(WAYPOINTS).flush()
         final = None if found.final_row is None else self._at(found.final_row)
         return target_row(found, self._waypoints(command), final)
 
@@ -90,8 +89,9 @@ class SqlTx(SqlReader[E]):
     def record(self, events: Iterable[E]) -> Recorded[E]:
         ledger, done = self._ledger, Recorded[E]()
         batch = list(events)
-        known = ledger.checksums(event for event in batch if event.id not in ledger.fresh)
-        taken = ledger.taken(event for event in batch if event.id not in known and event.id not in ledger.fresh)
+        unsure = [event for event in batch if event.id not in ledger.fresh and not ledger.is_free(event)]
+        known = ledger.checksums(unsure)
+        taken = ledger.taken(event for event in unsure if event.id not in known)
         for event in batch:
             here = ledger.fresh.get(event.id)
             checksum = known.get(event.id) if here is None else here.checksum

@@ -117,7 +117,11 @@ class Writer(Generic[E]):
                 self._learn(time.perf_counter() - begin)
                 self._finish(groups)
                 return
+        self._begin(jobs)
+
+    def _begin(self, jobs: list[Job[E]]) -> None:
         self._busy = True
+        self._idle.clear()
         self._thread.submit(self._run, jobs).add_done_callback(self._ran)
 
     def _is_quick(self) -> bool:
@@ -156,6 +160,9 @@ class Writer(Generic[E]):
             return
         if self._eager:
             self._hurry()
+        elif self._committer.is_due and any(group.done for group in groups):
+            # Whoever waited has been answered: now is better than in the group of the next.
+            self._begin([])
         elif not (self._waiting or self._aside):
             self._idle.set()
             if self._committer.is_behind:

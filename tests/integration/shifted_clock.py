@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as module
 import sys
+import time
 from datetime import datetime, timedelta, tzinfo
 
 OFF = timedelta(seconds=float(sys.argv.pop(1)))
@@ -17,8 +18,16 @@ class Shifted(datetime):
         return super().now(tz) + OFF
 
 
-# Whoever imports it from here on gets the wrong one.
+_time_ns = time.time_ns
+
+
+def _shifted_ns() -> int:
+    return _time_ns() + int(OFF.total_seconds() * 1e9)
+
+
+# Whoever imports them from here on gets the wrong ones.
 module.datetime = Shifted  # type: ignore[misc]
+time.time_ns = _shifted_ns
 
 from services.cli.main import main  # noqa: E402
 

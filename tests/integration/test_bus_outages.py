@@ -131,6 +131,7 @@ async def test_a_server_that_does_not_read_bounds_what_waits_for_it(
     bus = await connect(nats_server)
     block = b"x" * 512 * 1024
     with frozen(nats_server):
+
         async def full() -> bool:
             """Whether the system's own buffers are full as well: it takes megabytes that nobody reads."""
             with pytest.raises(Unavailable, match="does not read"):

@@ -7,7 +7,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from bus.event import Event
+from bus.event import Event, new_id
 from store.api import Stored
 from store.sql import SqlLog, open_log
 from store.verify import verify
@@ -95,9 +95,8 @@ async def test_what_one_process_knows_is_not_believed_after_another_wrote(tmp_pa
         for n, event in enumerate([events[1], events[0], events[3], events[5], events[2], events[4]]):
             done = await logs[n % 2].write(lambda tx, event=event: tx.record([event]))
             assert done.new == [event]
-            own = await logs[n % 2].write(lambda tx: tx.append(sample()))
-            assert own.seq == n + 1
-            assert await logs[n % 2].write(lambda tx: tx.number("root.a")) == n + 1
+            own = await logs[n % 2].write(lambda tx: tx.append(submitted(new_id(), [("root.a", tx.number("root.a"))])))
+            assert own.seq == own.to[0].number == n + 1
         again = await two.write(lambda tx: tx.record(events))
         assert (again.new, again.doubles) == ([], 6)
         epoch = await one.begin_life()

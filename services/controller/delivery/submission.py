@@ -29,6 +29,9 @@ _PAGE = 1000
 #: What a message has around an event: headers, and the frame (bytes).
 ENVELOPE = 256
 
+#: Equal content in equal bytes.
+_SORTED = json.JSONEncoder(sort_keys=True)
+
 #: The states of a target that is still open for the origin.
 OPEN = frozenset({"accepted", "received", "started"})
 
@@ -53,7 +56,7 @@ class Order:
     def digest(self) -> str:
         """Tells whether a second submit with the same id asks for the same."""
         content = [self.selector, self.do, self.key, self.lane, self.ttl]
-        return blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
+        return blake2b(_SORTED.encode(content).encode(), digest_size=16).hexdigest()
 
     def data(self, count: int) -> dict[str, Any]:
         """The `data` of the event."""

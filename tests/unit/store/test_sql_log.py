@@ -11,7 +11,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from bus.event import Event
+from bus.event import Event, new_id
 from store.api import Tx
 from store.errors import LogDamaged, StoreError
 from store.projections.commands import Commands
@@ -211,7 +211,7 @@ class TestAside:
 
 
 class TestLag:
-    """Projections may follow a commit for which somebody waits a little later."""
+    """What follows from events may be written a little later than a commit for which somebody waits."""
 
     @pytest.fixture
     async def lagging(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SqlLog[Event]]:
@@ -223,8 +223,10 @@ class TestLag:
             yield log
 
     async def test_whoever_reads_them_sees_what_they_should_tell(self, tmp_path: Path, lagging: SqlLog[Event]) -> None:
-        assert len(await lagging.read(lambda r: r.mailboxes("root"))) == 1
+        assert len(await lagging.read(lambda r: r.events())) == 3
         assert lag(tmp_path / "log.db") > 0
+        assert list((await lagging.read(lambda r: r.mailboxes("root"))).values()) == [3]
+        assert lag(tmp_path / "log.db") == 0
         assert [row.id for row in await lagging.read(lambda r: r.commands())] == ["c2", "c1", "c0"]
         assert lag(tmp_path / "log.db") == 0
 
@@ -238,7 +240,21 @@ class TestLag:
         assert verify(tmp_path / "copy.db", Event.decode) == []
         async with log_at(tmp_path / "copy.db") as log:
             assert lag(tmp_path / "copy.db") == 0
+            ((box, held),) = (await log.read(lambda r: r.mailboxes("root"))).items()
+            assert held == 3 and len(await log.read(lambda r: r.mail(box, after=0, limit=9))) == 3
+            assert list((await log.read(lambda r: r.streams("root"))).values()) == [3]
+            assert await log.write(lambda tx: tx.number("root.a")) == 4
             assert [row.id for row in await log.read(lambda r: r.commands())] == ["c2", "c1", "c0"]
+
+    async def test_what_another_process_did_not_write_yet_is_made_up(
+        self, tmp_path: Path, lagging: SqlLog[Event]
+    ) -> None:
+        async with log_at(tmp_path / "log.db", lazy_delay=60.0) as other:
+            for turn in range(4, 9):
+                log = other if turn % 2 else lagging
+                event = await log.write(lambda tx: tx.append(submitted(new_id(), [("root.a", tx.number("root.a"))])))
+                assert (event.seq, event.to[0].number) == (turn, turn)
+        assert verify(tmp_path / "log.db", Event.decode) == []
 
     async def test_closing_brings_them_up(self, tmp_path: Path) -> None:
         async with log_at(tmp_path / "log.db", lazy_delay=60.0) as log:
