@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 from bench import raw
 from bench.harness import Result, chain, child, more, rounds
 from bus.event import Draft, Event
-from leafnodes.proxy import LinkProxy
 from store.api import Stream, Tx
 from store.sql import SqlLog, open_log
 
@@ -102,17 +101,18 @@ def _append_many(tx: Tx[Event], first: int, count: int) -> None:
 
 
 async def _catch_up(state: Path, stream: Stream) -> float:
+    """From the first events that the parent holds to the last."""
     async with chain(0) as tree:
-        port = int(tree.leaf.rpartition(":")[2])
-        async with LinkProxy("127.0.0.1", port) as proxy:
-            await proxy.cut()
-            through = tree.leaf.replace(f":{port}", f":{proxy.port}")
-            async with child(CHILD, state, through, shims=False):
-                begin = time.perf_counter()
-                await proxy.heal()
-                while await tree.runtime.log.read(lambda reader: reader.streams(CHILD).get(stream, 0)) < BACKLOG:
-                    await asyncio.sleep(0.02)
-                return BACKLOG / (time.perf_counter() - begin)
+
+        async def holds(count: int, pause: float) -> tuple[int, float]:
+            while (held := await tree.runtime.log.read(lambda reader: reader.streams(CHILD).get(stream, 0))) < count:
+                await asyncio.sleep(pause)
+            return held, time.perf_counter()
+
+        async with child(CHILD, state, tree.leaf, shims=False):
+            first, begin = await holds(1, 0.005)
+            last, end = await holds(BACKLOG, 0.05)
+            return (last - first) / (end - begin)
 
 
 def _insert() -> float:
