@@ -19,7 +19,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from store.sql.sqlite import insert
 
-MOST_ROWS = 64
+FEW_ROWS, MOST_ROWS = 8, 64
 _KEY_COUNTS = (1, 8, 64)
 _VALUES = re.compile(r"(.*\bVALUES )(\([^()]*\))(.*)", re.DOTALL)
 
@@ -90,11 +90,12 @@ class Inserts:
         return self._texts[count]
 
     def run(self, cursor: DBAPICursor, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Writes the rows, in as few statements as powers of two allow, so that few are prepared."""
+        """Writes the rows in few statements, of which few kinds are prepared: up to FEW_ROWS rows have one of
+        their own, more go by powers of two."""
         left = list(rows)
         start = 0
         while (remaining := len(left) - start) > 0:
-            count = min(MOST_ROWS, 1 << (remaining.bit_length() - 1))
+            count = remaining if remaining <= FEW_ROWS else min(MOST_ROWS, 1 << (remaining.bit_length() - 1))
             part = left[start : start + count]
             cursor.execute(self._text(count), part[0] if count == 1 else tuple(chain.from_iterable(part)))
             start += count
