@@ -48,7 +48,7 @@ class Common:
     """The NATS URL of a tier; also OTE_SERVER."""
     lab: Annotated[Path | None, Parameter(group=_TIER, metavar="DIR")] = None
     """The directory of a lab; also OTE_LAB. ./.ote-lab is found by itself."""
-    at: Annotated[str | None, Parameter(group=_TIER, metavar="PATH")] = None
+    tier: Annotated[str | None, Parameter(group=_TIER, metavar="PATH")] = None
     """The lab's tier to talk to; its root if not given."""
 
     @property

@@ -17,13 +17,13 @@ STATE_FILE = "lab.json"
 
 def server_url(common: Common, environ: Mapping[str, str] = os.environ) -> str:
     """The NATS URL to connect to. What is typed wins over the environment, a URL over a lab, and either over the
-    lab of this directory; `--at` always means a tier of a lab."""
-    if common.server and (common.at or common.lab):
-        other = "--at" if common.at else "--lab"
+    lab of this directory; `--tier` always means a tier of a lab."""
+    if common.server and (common.tier or common.lab):
+        other = "--tier" if common.tier else "--lab"
         raise BadRequest(f"--server and {other} exclude each other", field=other)
     named = common.lab or Path(environ.get("OTE_LAB") or DEFAULT_LAB)
-    if common.lab or common.at:
-        return _lab_url(named, common.at)
+    if common.lab or common.tier:
+        return _lab_url(named, common.tier)
     if url := common.server or environ.get("OTE_SERVER"):
         return url
     if environ.get("OTE_LAB") or (named / STATE_FILE).exists():
@@ -35,7 +35,7 @@ def _lab_url(directory: Path, at: str | None) -> str:
     tiers = lab_tiers(directory)
     path = at or min(tiers, key=lambda path: (path.count("."), path))
     if path not in tiers:
-        raise NotFound(f"the lab has no tier {path}", field="--at", hint=f"it has {', '.join(sorted(tiers))}")
+        raise NotFound(f"the lab has no tier {path}", field="--tier", hint=f"it has {', '.join(sorted(tiers))}")
     return str(tiers[path]["nats"])
 
 

@@ -141,7 +141,7 @@ class Commands:
                 raise Refused(
                     f"command {request.id} was submitted at {row.origin}, and is cancelled there",
                     field="id",
-                    hint=f"ote cancel {request.id} --at {row.origin}",
+                    hint=f"ask the tier {row.origin} (in a lab: --tier {row.origin})",
                 )
             targets = submission.all_targets(tx, request.id)
             if request.target is not None:

@@ -36,13 +36,13 @@ def test_what_is_typed_wins_over_the_environment(tmp_path: Path) -> None:
 def test_the_lab_of_this_directory_is_found(tmp_path: Path) -> None:
     lab(tmp_path / ".ote-lab")
     assert server_url(Common(), {}) == "nats://127.0.0.1:1"
-    assert server_url(Common(at="root.east"), {}) == "nats://127.0.0.1:2"
+    assert server_url(Common(tier="root.east"), {}) == "nats://127.0.0.1:2"
 
 
-def test_at_means_the_lab_even_where_a_server_is_set(tmp_path: Path) -> None:
+def test_tier_means_the_lab_even_where_a_server_is_set(tmp_path: Path) -> None:
     directory = lab(tmp_path / "lab")
     environ = {"OTE_SERVER": "nats://env:1", "OTE_LAB": str(directory)}
-    assert server_url(Common(at="root.east"), environ) == "nats://127.0.0.1:2"
+    assert server_url(Common(tier="root.east"), environ) == "nats://127.0.0.1:2"
 
 
 def test_nowhere_to_go_says_what_to_do() -> None:
@@ -53,13 +53,13 @@ def test_nowhere_to_go_says_what_to_do() -> None:
 
 def test_an_unknown_tier_lists_those_that_there_are(tmp_path: Path) -> None:
     with pytest.raises(NotFound) as caught:
-        server_url(Common(lab=lab(tmp_path / "lab"), at="root.west"), {})
+        server_url(Common(lab=lab(tmp_path / "lab"), tier="root.west"), {})
     assert caught.value.hint == "it has root, root.east"
 
 
 def test_server_and_lab_exclude_each_other() -> None:
-    with pytest.raises(BadRequest, match="--at exclude"):
-        server_url(Common(server="nats://x:1", at="root"), {})
+    with pytest.raises(BadRequest, match="--tier exclude"):
+        server_url(Common(server="nats://x:1", tier="root"), {})
     with pytest.raises(BadRequest, match="--lab exclude"):
         server_url(Common(server="nats://x:1", lab=Path("x")), {})
 

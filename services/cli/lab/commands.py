@@ -171,7 +171,7 @@ def what_next(directory: Path) -> list[str]:
         f"{ote} get clusters --tree",
         f"{ote} apply -f {shop} --on tag:camera --wait",
         f"{ote} lab cut root.east",
-        f"{ote} apply -f {shop} --on under:root.east --at root.east --wait",
+        f"{ote} apply -f {shop} --on under:root.east --tier root.east --wait",
         f"{ote} status",
         f"{ote} lab heal root.east",
         f"{ote} lab down",
