@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from heapq import merge
@@ -21,13 +22,13 @@ import sqlalchemy as sa
 
 from store.api import Entry
 from store.projections.catalogue import projections
-from store.sql import queries, sqlite
+from store.sql import queries
+from store.sql.backend import Session
 from store.sql.ledger import Ledger
 from store.sql.projector import Projector
-from store.sql.reader import Session
 from store.sql.records import BOXES, FILLS, STREAMS
 from store.sql.schema import EVENTS, RECORD_TABLES
-from store.sql.statements import Texts
+from store.sql.sqlite import ERRORS, SqliteDatabase
 
 MOST = 100
 """Findings of one kind that are told one by one."""
@@ -59,27 +60,25 @@ def verify(
         try:
             findings = _check_file(path, kept, made, progress)
             return findings or _check_content(kept, made, decode, progress)
-        except sqlite.ERRORS as error:
+        except ERRORS as error:
             return [Finding("file", str(path), str(getattr(error, "orig", None) or error))]
 
 
 def _check_file(path: Path, kept: Path, made: Path, progress: Progress) -> list[Finding]:
-    engine = sqlite.create_engine(path)
+    database = SqliteDatabase(path)
     progress("file", 0, 1)
-    with engine.connect() as connection:
-        broken = sqlite.integrity(connection.connection.cursor())
+    with closing(database.session()) as session:
+        broken = session.integrity()
     if not broken:
-        sqlite.copy(engine, kept)
+        database.copy(kept)
         # From the first copy: a log in use has grown since.
-        sqlite.copy(sqlite.create_engine(kept), made)
+        SqliteDatabase(kept).copy(made)
     progress("file", 1, 1)
     return [Finding("file", str(path), line) for line in broken]
 
 
 def _check_content(kept: Path, made: Path, decode: Callable[[bytes], Entry], progress: Progress) -> list[Finding]:
-    engines = [sqlite.create_engine(each, "OFF") for each in (kept, made)]
-    texts = Texts(engines[0].dialect)
-    sessions = [Session(engine, texts) for engine in engines]
+    sessions = [SqliteDatabase(each, "OFF").session() for each in (kept, made)]
     try:
         findings = list(islice(_check_events(sessions[0], decode, progress), MOST))
         if findings:

@@ -7,8 +7,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from store.errors import LogDamaged
-from store.sql import sqlite
 from store.sql.schema import RECORD_TABLES
+from store.sql.sqlite import ERRORS, SqliteDatabase
 
 
 def source_of(path: Path) -> str:
@@ -18,9 +18,9 @@ def source_of(path: Path) -> str:
     if not path.is_file():
         raise LogDamaged(f"{path} is no file")
     try:
-        with sqlite.create_engine(path).connect() as connection:
+        with SqliteDatabase(path).engine.connect() as connection:
             source = connection.execute(latest).scalar()
-    except sqlite.ERRORS as error:
+    except ERRORS as error:
         raise LogDamaged(f"{path} holds no log: {getattr(error, 'orig', None) or error}") from error
     if source is None:
         raise LogDamaged(f"{path} holds no life of a log")

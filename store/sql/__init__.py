@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from store.api import E
 from store.errors import StoreError
 from store.sql.log import SqlLog
+from store.sql.sqlite import SqliteDatabase
 
 __all__ = ["SqlLog", "open_log"]
 
@@ -27,4 +28,4 @@ def open_log(
         if url.get_backend_name() != "sqlite" or not url.database:
             raise StoreError(f"no backend for {url.render_as_string()}: a log is a file, or sqlite:///FILE")
         path = url.database
-    return SqlLog(Path(path), source=source, decode=decode, synchronous=synchronous, lazy_delay=lazy_delay)
+    return SqlLog(SqliteDatabase(Path(path), synchronous), source=source, decode=decode, lazy_delay=lazy_delay)

@@ -10,7 +10,6 @@ from typing import Any, Generic
 
 from store.api import E, Stored
 from store.errors import StoreError
-from store.sql import sqlite
 from store.sql.ledger import Ledger
 from store.sql.tx import SqlTx
 
@@ -55,6 +54,7 @@ class Committer(Generic[E]):
 
     def __init__(self, ledger: Ledger[E], decode: Callable[[bytes], E]) -> None:
         self._ledger = ledger
+        self._database = ledger.database
         self._decode = decode
         self._behind_since: float | None = None
 
@@ -78,9 +78,9 @@ class Committer(Generic[E]):
             return [self._commit(jobs)]
         except Exception as error:
             # A rollback fails only where there is nothing to roll back.
-            with contextlib.suppress(*sqlite.ERRORS):
+            with contextlib.suppress(*self._database.errors):
                 self._ledger.roll_back()
-            if sqlite.is_conflict(error.__cause__ or error) and not self._ledger.careful:
+            if self._database.is_conflict(error.__cause__ or error) and not self._ledger.careful:
                 with self._ledger.with_care():
                     return self.run(jobs)
             if len(jobs) > 1 and not isinstance(error, _Unavailable):
@@ -88,11 +88,14 @@ class Committer(Generic[E]):
             return [self._failed(jobs, error)]
 
     def run_at_once(self, jobs: list[Job[E]]) -> list[Group[E]] | None:
-        """The same, or None, and nothing has happened, where another process is just writing."""
+        """The same, or None, and nothing has happened, where that might take a while: another process is just
+        writing, or the database is far."""
+        if not self._database.is_near:
+            return None
         try:
             if not self._ledger.begin_at_once():
                 return None
-        except sqlite.ERRORS as error:
+        except self._database.errors as error:
             return [self._failed(jobs, error)]
         return self.run(jobs)
 
@@ -101,7 +104,7 @@ class Committer(Generic[E]):
         try:
             if not ledger.is_open:
                 ledger.begin()
-        except sqlite.ERRORS as error:
+        except self._database.errors as error:
             raise _Unavailable from error
         tx = SqlTx(ledger, self._decode)
         done: list[Done] = []
@@ -110,10 +113,11 @@ class Committer(Generic[E]):
             try:
                 done.append((waiter, op(tx), None))
             except Exception as error:
-                if ledger.changes != before:
+                # Where a statement failed, the database may have given up the whole transaction.
+                if ledger.changes != before or isinstance(error, self._database.errors):
                     raise _Spoiled from error
                 # It left nothing behind, so its error is its result, and the group goes on.
-                done.append((waiter, None, _told(error)))
+                done.append((waiter, None, self._told(error)))
         if self._is_time_to_follow(jobs):
             ledger.flush()
         else:
@@ -121,7 +125,7 @@ class Committer(Generic[E]):
         group = Group(done, ledger.epoch, ledger.filed, tx.appended)
         try:
             ledger.commit()
-        except sqlite.ERRORS as error:
+        except self._database.errors as error:
             raise _Unavailable from error
         if not ledger.is_behind:
             self._behind_since = None
@@ -136,13 +140,12 @@ class Committer(Generic[E]):
 
     def _failed(self, jobs: list[Job[E]], error: Exception) -> Group[E]:
         cause = error.__cause__ if isinstance(error, (_Spoiled, _Unavailable)) else error
-        return Group([(waiter, None, _told(cause or error)) for _, waiter, _ in jobs], self._ledger.epoch)
+        return Group([(waiter, None, self._told(cause or error)) for _, waiter, _ in jobs], self._ledger.epoch)
 
-
-def _told(error: BaseException) -> BaseException:
-    """The error for the caller: what the database says becomes an error of the store."""
-    if not isinstance(error, sqlite.ERRORS):
-        return error
-    told = StoreError(f"the log was not written: {error}")
-    told.__cause__ = error
-    return told
+    def _told(self, error: BaseException) -> BaseException:
+        """The error for the caller: what the database says becomes an error of the store."""
+        if not isinstance(error, self._database.errors):
+            return error
+        told = StoreError(f"the log was not written: {error}")
+        told.__cause__ = error
+        return told

@@ -4,7 +4,7 @@ Within a transaction, events and records gather here and are written together: b
 must see them, and at the end. What follows from the events (positions, mailboxes, projections) may be
 written by a later transaction: a record of how far it goes lets whoever begins next make up the rest from
 the events. Between transactions all of it stays known, as long as no other process has written
-(`data_version` tells).
+(`begin_write` tells).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from store.api import Cursor, Draft, E, Entry, Stored
 from store.lives import new_epoch, now
 from store.paths import is_under
 from store.projections.base import Filed, Table
-from store.sql import queries, sqlite
+from store.sql import queries
+from store.sql.backend import BUSY_SECONDS, Session
 from store.sql.dense import Holes
 from store.sql.mailroom import Mailroom
 from store.sql.projector import Projector
-from store.sql.reader import Session
 from store.sql.records import (
     BOXES,
     CURSORS,
@@ -55,6 +55,7 @@ class Ledger(Generic[E]):
 
     def __init__(self, session: Session, source: str, projector: Projector) -> None:
         self.session = session
+        self.database = session.database
         self.source = source
         self.epoch = ""
         self.last_row = 0
@@ -91,7 +92,7 @@ class Ledger(Generic[E]):
         try:
             return self._tables[table.name]
         except KeyError:
-            found = self._tables[table.name] = SqlRows(table, self.session.cursor, self.session.texts.dialect)
+            found = self._tables[table.name] = SqlRows(table, self.session)
             return found
 
     # The transaction.
@@ -100,21 +101,20 @@ class Ledger(Generic[E]):
         """The same as `begin`, if no other process is writing. False if one is, and nothing has happened."""
         try:
             self.begin(patience=0)
-        except sqlite.ERRORS as error:
-            if sqlite.is_busy(error):
+        except self.database.errors as error:
+            if self.database.is_busy(error):
                 return False
             raise
         return True
 
-    def begin(self, patience: float = sqlite.BUSY_SECONDS) -> None:
+    def begin(self, patience: float = BUSY_SECONDS) -> None:
         """Takes the write lock, and forgets what another process may have changed."""
-        sqlite.begin_write(self.session.cursor, patience)
+        version = self.session.begin_write(patience)
         self.is_open = True
         self.stored_at = now()
-        version = sqlite.data_version(self.session.cursor)
         if version != self._version:
             self._drop()
-            self.last_row = sqlite.last_row(self.session.cursor)
+            self.last_row = self.session.last_row()
             self.epoch = self.session.one(queries.LAST_LIFE)[0] or ""
             self._version = version
             self._base = self.last_row
@@ -178,7 +178,7 @@ class Ledger(Generic[E]):
 
     def commit(self) -> None:
         """Ends the transaction, durably."""
-        self.session.cursor.execute("COMMIT")
+        self.session.commit(self.last_row if self.filed else 0)
         self.is_open = False
         self._clear()
         for table in self._tables.values():
@@ -189,7 +189,7 @@ class Ledger(Generic[E]):
         self._drop()
         self._version = -1
         self.is_open = False
-        self.session.connection.connection.rollback()
+        self.session.roll_back()
 
     def _clear(self) -> None:
         self.filed, self.fresh = [], {}

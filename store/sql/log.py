@@ -1,4 +1,4 @@
-"""`SqlLog`: a tier's event log in one SQLite file."""
+"""`SqlLog`: a tier's event log in an SQL database."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Generic, Self, cast
 
 from store.api import E, Reader, Stored, T, Tx
 from store.errors import LogDamaged, StoreError
-from store.sql import queries, sqlite
+from store.sql.backend import Database, Session, Watch
 from store.sql.committer import Committer, Group
 from store.sql.open import open_ledger
 from store.sql.projector import Progress
-from store.sql.reader import Behind, Session, SqlReader
-from store.sql.statements import Texts
+from store.sql.reader import Behind, SqlReader
 from store.sql.tail import Tail
 from store.sql.tx import SqlTx
 from store.sql.writer import Writer
@@ -32,24 +29,21 @@ RebuildProgress = Callable[[str, int, int], None]
 
 
 class SqlLog(Generic[E]):
-    """`store.api.Log`; use it in an `async with`. Other processes may use the same file at once."""
+    """`store.api.Log`; use it in an `async with`. Other processes may use the same log at once."""
 
     def __init__(
         self,
-        path: Path,
+        database: Database,
         *,
         source: str,
         decode: Callable[[bytes], E],
-        synchronous: str = "FULL",
         lazy_delay: float = 0.02,
     ) -> None:
-        self._path = path
+        self._database = database
         self._source = source
         self._decode = decode
         self._lazy_delay = lazy_delay
         self._epoch = ""
-        self._engine = sqlite.create_engine(path, synchronous)
-        self._texts = Texts(self._engine.dialect)
         self._tail: Tail[E] = Tail()
         self._listeners: list[Callable[[list[E]], None]] = []
         self._sessions = threading.local()
@@ -57,9 +51,9 @@ class SqlLog(Generic[E]):
         self._closed = True
 
     @property
-    def path(self) -> Path:
-        """The file."""
-        return self._path
+    def where(self) -> str:
+        """The file, or the database."""
+        return self._database.where
 
     @property
     def source(self) -> str:
@@ -71,11 +65,11 @@ class SqlLog(Generic[E]):
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._ledger = await asyncio.to_thread(open_ledger, self._engine, self._texts, self._source, self._decode)
+        self._ledger = await asyncio.to_thread(open_ledger, self._database, self._source, self._decode)
         self._epoch = self._ledger.epoch
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="log-reader")
-        self._watch = Session(self._engine, self._texts)
-        self._poller = asyncio.create_task(self._poll(), name="log-poll")
+        watch = await asyncio.to_thread(self._database.watch)
+        self._poller = asyncio.create_task(self._poll(watch), name="log-poll")
         self._writer = Writer(Committer(self._ledger, self._decode), self._deliver, self._lazy_delay)
         self._closed = False
         return self
@@ -87,15 +81,15 @@ class SqlLog(Generic[E]):
         self._poller.cancel()
         await asyncio.gather(self._poller, return_exceptions=True)
         await asyncio.to_thread(self._readers.shutdown)
-        for session in (self._ledger.session, self._watch, *self._opened):
+        for session in (self._ledger.session, *self._opened):
             session.close()
-        self._engine.dispose()
+        self._database.dispose()
 
     # -- writing --------------------------------------------------------------------------------
 
     def write(self, op: Callable[[Tx[E]], T], *, lazy: bool = False, aside: bool = False) -> asyncio.Future[T]:
         if self._closed:
-            raise StoreError(f"the log {self._path} is closed")
+            raise StoreError(f"the log {self.where} is closed")
         done: asyncio.Future[T] = self._loop.create_future()
         if aside:
             self._writer.put_aside((op, done, True))
@@ -169,7 +163,7 @@ class SqlLog(Generic[E]):
 
     async def read(self, query: Callable[[Reader[E]], T]) -> T:
         if self._closed:
-            raise StoreError(f"the log {self._path} is closed")
+            raise StoreError(f"the log {self.where} is closed")
         try:
             return await self._loop.run_in_executor(self._readers, self._query, query, False)
         except Behind:
@@ -180,16 +174,16 @@ class SqlLog(Generic[E]):
     def _query(self, query: Callable[[Reader[E]], T], patient: bool) -> T:
         session = getattr(self._sessions, "session", None)
         if session is None:
-            session = self._sessions.session = Session(self._engine, self._texts)
+            session = self._sessions.session = self._database.session()
             self._opened.append(session)
         try:
-            session.cursor.execute("BEGIN")
+            session.begin_read()
             try:
                 return query(SqlReader(session, self._source, self._epoch, self._decode, patient=patient))
             finally:
-                session.cursor.execute("COMMIT")
-        except sqlite.ERRORS as error:
-            kind = LogDamaged if sqlite.is_damage(error) else StoreError
+                session.end_read()
+        except self._database.errors as error:
+            kind = LogDamaged if self._database.is_damage(error) else StoreError
             raise kind(f"the log was not read: {error}") from error
 
     async def follow(self, *, after: int = 0, types: Sequence[str] = ()) -> AsyncIterator[list[Stored[E]]]:
@@ -210,21 +204,20 @@ class SqlLog(Generic[E]):
         finally:
             self._tail.leave(news)
 
-    async def _poll(self) -> None:
-        """Sees what other processes commit. It runs on the loop: the question takes microseconds and
-        no disk, far less than a hop to another thread."""
-        version = sqlite.data_version(self._watch.cursor)
-        while True:
-            await asyncio.sleep(POLL_SECONDS)
-            if not self._tail.is_followed:
-                continue
-            with suppress(*sqlite.ERRORS):
-                latest = sqlite.data_version(self._watch.cursor)
-                if latest == version:
-                    continue
-                version = latest
-                if (self._watch.one(queries.LAST_ROW)[0] or 0) > self._tail.last_row:
-                    self._tail.forget()
+    async def _poll(self, watch: Watch) -> None:
+        """Sees what other processes commit."""
+        try:
+            while True:
+                await asyncio.sleep(POLL_SECONDS)
+                try:
+                    if not self._tail.is_followed:
+                        watch.skip()
+                    elif (watch.news() or 0) > self._tail.last_row:
+                        self._tail.forget()
+                except self._database.errors:
+                    await asyncio.to_thread(watch.renew)
+        finally:
+            watch.close()
 
 
 def _settle(tx: SqlTx[E]) -> None:

@@ -8,8 +8,8 @@ from store.api import Entry
 from store.paths import is_under
 from store.projections.base import Table
 from store.sql import queries
+from store.sql.backend import Session
 from store.sql.dense import Holes
-from store.sql.reader import Session
 from store.sql.records import BOXES, FILLS, Box, Fill
 from store.sql.rows import SqlRows
 

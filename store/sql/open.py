@@ -1,45 +1,42 @@
-"""Opening a log's file: its schema, its life, its projections."""
+"""Opening a log: its schema, its life, its projections."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import sqlalchemy as sa
-
 from store.api import E
 from store.errors import LogDamaged, StoreError
 from store.projections.catalogue import projections
-from store.sql import sqlite
+from store.sql.backend import Database, Session
 from store.sql.ledger import Ledger
 from store.sql.projector import Projector
-from store.sql.reader import Session
 from store.sql.records import LIVES
 from store.sql.schema import METADATA, VERSION
-from store.sql.statements import Texts
 
 
-def open_ledger(engine: sa.Engine, texts: Texts, source: str, decode: Callable[[bytes], E]) -> Ledger[E]:
-    """The ledger of the file, in which there is a log of `source` when this returns: a new file begins
-    its first life, and projections whose fold has changed are rebuilt. Several processes may open one
-    file at the same time.
+def open_ledger(database: Database, source: str, decode: Callable[[bytes], E]) -> Ledger[E]:
+    """The ledger of the log of `source` that is there when this returns: a new one begins its first life,
+    and projections whose fold has changed are rebuilt. Several processes may open one log at the same
+    time.
 
-    LogDamaged if the file is no log, or another tier's; StoreError if it cannot be written."""
+    LogDamaged if it is no log, or another tier's; StoreError if it cannot be written."""
     try:
-        session = Session(engine, texts)
+        database.create()
+        session = database.session()
         try:
             return _open(session, source, decode)
         except BaseException:
             session.close()
             raise
-    except sqlite.ERRORS as error:
-        kind = LogDamaged if sqlite.is_damage(error) else StoreError
-        raise kind(f"{engine.url.database}: {error}") from error
+    except database.errors as error:
+        kind = LogDamaged if database.is_damage(error) else StoreError
+        raise kind(f"{database.where}: {error}") from error
 
 
 def _open(session: Session, source: str, decode: Callable[[bytes], E]) -> Ledger[E]:
-    sqlite.begin_write(session.cursor)
+    session.begin_write()
     _prepare(session)
-    session.cursor.execute("COMMIT")
+    session.commit()
     ledger: Ledger[E] = Ledger(session, source, Projector(projections(source), decode))
     ledger.begin()
     if not ledger.epoch:
@@ -51,15 +48,15 @@ def _open(session: Session, source: str, decode: Callable[[bytes], E]) -> Ledger
         ledger.projector.rebuild(ledger, projection)
     ledger.flush()
     ledger.commit()
-    sqlite.be_impatient(session.cursor)
+    session.be_impatient()
     return ledger
 
 
 def _prepare(session: Session) -> None:
-    version = sqlite.schema_version(session.cursor)
+    version = session.schema_version()
     if version > VERSION:
         raise LogDamaged(f"the log was written by a later version (schema {version}, this program knows {VERSION})")
     if version == 0:
         METADATA.create_all(session.connection, checkfirst=False)
     if version < VERSION:
-        sqlite.set_schema_version(session.cursor, VERSION)
+        session.set_schema_version(VERSION)

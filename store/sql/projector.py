@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from store.api import Entry
 from store.projections.base import Filed, Projection, Table
 from store.sql import queries
-from store.sql.reader import Session
+from store.sql.backend import Session
 from store.sql.records import PROJECTIONS, ProjectionPosition
 from store.sql.rows import SqlRows
 from store.sql.schema import RECORD_TABLES

@@ -7,7 +7,6 @@ from typing import Any, Generic
 
 import msgpack
 import sqlalchemy as sa
-from sqlalchemy.engine.interfaces import DBAPICursor
 
 from store.api import ClusterRow, CommandRow, Cursor, E, Mail, Mailbox, Stored, Stream, TargetRow
 from store.paths import subject_pattern
@@ -15,41 +14,17 @@ from store.projections.clusters import Cluster
 from store.projections.commands import Command, Target, Waypoint
 from store.projections.objects import OBJECTS
 from store.projections.views import cluster_row, command_row, target_row
-from store.sql import queries, sqlite, views
+from store.sql import queries, views
+from store.sql.backend import Session
 from store.sql.queries import span
 from store.sql.schema import EVENTS, RECORD_TABLES
-from store.sql.statements import Query, Texts
+from store.sql.statements import Query
 
 LATEST = 2**62
 """A row number beyond all."""
 
 FEW = 16
 """Up to so many are asked for one by one; for more, all are read and what is wanted is picked."""
-
-
-class Session:
-    """A connection's cursor, for compiled queries, and beside it SQLAlchemy's own connection, for
-    those that are built for the occasion."""
-
-    def __init__(self, engine: sa.Engine, texts: Texts) -> None:
-        self.texts = texts
-        self.connection = engine.connect()
-        self.cursor: DBAPICursor = self.connection.connection.cursor()
-
-    def all(self, query: Query, *parameters: Any) -> list[Any]:
-        """All rows."""
-        self.cursor.execute(self.texts[query], parameters)
-        return self.cursor.fetchall()  # type: ignore[return-value]
-
-    def one(self, query: Query, *parameters: Any) -> Any:
-        """The first row, or None."""
-        self.cursor.execute(self.texts[query], parameters)
-        return self.cursor.fetchone()
-
-    def close(self) -> None:
-        """Gives the connection back."""
-        self.cursor.close()
-        self.connection.close()
 
 
 class Behind(Exception):
@@ -247,7 +222,7 @@ class SqlReader(Generic[E]):
             "events": self._one(queries.EVENT_COUNT)[0],
             "commands": self._seen(views.COMMAND_COUNT)[0][0],
             "targets": dict(self._seen(views.STATES)),
-            "bytes": sqlite.file_bytes(self._session.connection.engine),
+            "bytes": self._session.size(),
         }
 
     def clusters(self, under: str) -> list[ClusterRow]:

@@ -13,9 +13,9 @@ from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine.interfaces import DBAPICursor, Dialect
 
 from store.projections.base import Table
+from store.sql.backend import Session
 from store.sql.schema import RECORD_TABLES
 from store.sql.statements import Inserts, Lookups, compiled
 
@@ -28,10 +28,10 @@ KEPT = 20_000
 class SqlRows(Generic[R]):
     """`store.projections.base.Rows` over one table, for the one writer."""
 
-    def __init__(self, table: Table[R], cursor: DBAPICursor, dialect: Dialect) -> None:
-        declared = RECORD_TABLES[table.name]
+    def __init__(self, table: Table[R], session: Session) -> None:
+        declared, dialect = RECORD_TABLES[table.name], session.texts.dialect
         columns = [field.name for field in fields(table.record)]  # type: ignore[arg-type]
-        self._cursor = cursor
+        self._session = session
         self._make: Callable[..., R] = table.record
         self._key_of = _getter(table.key)
         self._values_of = _getter(columns)
@@ -47,7 +47,7 @@ class SqlRows(Generic[R]):
         try:
             return self._cache[key]
         except KeyError:
-            row = self._lookups.one(self._cursor, key)
+            row = self._lookups.one(self._session.cursor, key)
             record = self._cache[key] = None if row is None else self._make(*row)
             return record
 
@@ -56,7 +56,7 @@ class SqlRows(Generic[R]):
         if not missing:
             return
         self._cache.update(missing)
-        for row in self._lookups.run(self._cursor, missing):
+        for row in self._lookups.run(self._session.cursor, missing):
             record = self._make(*row)
             self._cache[self._key_of(record)] = record
 
@@ -72,10 +72,12 @@ class SqlRows(Generic[R]):
         if not self._dirty:
             return
         dirty, self._dirty = self._dirty, {}
-        self._inserts.run(self._cursor, (self._values_of(record) for record in dirty.values() if record is not None))
+        self._inserts.run(
+            self._session.cursor, (self._values_of(record) for record in dirty.values() if record is not None)
+        )
         for key, record in dirty.items():
             if record is None:
-                self._cursor.execute(self._delete, key)
+                self._session.cursor.execute(self._delete, key)
 
     def trim(self) -> None:
         """Keeps the cache within its bounds. Only between transactions: a fold may hold a record."""
@@ -84,7 +86,7 @@ class SqlRows(Generic[R]):
 
     def empty(self) -> None:
         """Removes all records."""
-        self._cursor.execute(self._delete_all)
+        self._session.cursor.execute(self._delete_all)
         self.drop()
 
     def drop(self) -> None:

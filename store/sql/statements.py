@@ -14,12 +14,13 @@ from itertools import chain, islice
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPICursor, Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from store.sql.sqlite import insert
-
 FEW_ROWS, MOST_ROWS = 8, 64
+_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+"""The dialects' own, which can replace."""
 _KEY_COUNTS = (1, 8, 64)
 _VALUES = re.compile(r"(.*\bVALUES )(\([^()]*\))(.*)", re.DOTALL)
 
@@ -77,7 +78,7 @@ class Inserts:
 
     @cached_property
     def _single(self) -> str:
-        statement = insert(self._table).values(dict.fromkeys(self._columns))
+        statement = _INSERT[self._dialect.name](self._table).values(dict.fromkeys(self._columns))
         if self._replace:
             key = [column.name for column in self._table.primary_key]
             rest = {name: statement.excluded[name] for name in self._columns if name not in key}
