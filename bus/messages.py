@@ -242,7 +242,8 @@ class Lag(Answer):
 
 class Cluster(Answer):
     """One cluster: `tags` as text (`camera`, `zone=eu`), the kinds of its `shims` with the default first.
-    `reason` says why it is offline where it is not its own link; `resources` are what is free there."""
+    `reason` says why it is offline where it is not its own link; `resources` are what is free there, and `clock` says
+    by how many seconds its clock is ahead of this tier's, where that is known: of a tier's own children."""
 
     path: str
     name: str
@@ -257,6 +258,7 @@ class Cluster(Answer):
     last_seen: str | None
     version: str | None = None
     resources: dict[str, float] = {}
+    clock: float | None = None
 
 
 class ClustersAnswer(Answer):
@@ -311,12 +313,13 @@ class StatusRequest(Request):
 
 
 class Link(Answer):
-    """The way to the parent; a root has none."""
+    """The way to the parent; a root has none. `clock`: by how many seconds the parent's clock is ahead."""
 
     parent: str | None
     state: Literal["root", "up", "down", "refused"]
     since: str | None = None
     reason: str | None = None
+    clock: float | None = None
 
 
 class Offline(Answer):

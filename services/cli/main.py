@@ -24,6 +24,7 @@ _COMMANDS = {
         "delete": ("apply:delete", "Deletes objects from clusters."),
         "run": ("run:run", "Runs a verb of a shim on clusters and shows the results."),
         "status": ("status:status", "How this tier or one command is doing."),
+        "doctor": ("doctor.command:doctor", "Says what is wrong, and what to do."),
         "cancel": ("control:cancel", "Takes a command back where it was not delivered."),
         "resolve": ("control:resolve", "Decides what is in doubt."),
         "log": ("log:log", "Prints events of the log."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +16,42 @@ DEFAULT_LAB = Path(".ote-lab")
 STATE_FILE = "lab.json"
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a tier is: its NATS URL, and its state directory where it is known to be on this machine."""
+
+    url: str
+    state: Path | None = None
+
+
 def server_url(common: Common, environ: Mapping[str, str] = os.environ) -> str:
     """The NATS URL to connect to. What is typed wins over the environment, a URL over a lab, and either over the
     lab of this directory; `--tier` always means a tier of a lab."""
+    return place(common, environ).url
+
+
+def place(common: Common, environ: Mapping[str, str] = os.environ) -> Place:
+    """The tier to talk to, by the same rules."""
     if common.server and (common.tier or common.lab):
         other = "--tier" if common.tier else "--lab"
         raise BadRequest(f"--server and {other} exclude each other", field=other)
     named = common.lab or Path(environ.get("OTE_LAB") or DEFAULT_LAB)
     if common.lab or common.tier:
-        return _lab_url(named, common.tier)
+        return _in_lab(named, common.tier)
     if url := common.server or environ.get("OTE_SERVER"):
-        return url
+        return Place(url)
     if environ.get("OTE_LAB") or (named / STATE_FILE).exists():
-        return _lab_url(named, None)
+        return _in_lab(named, None)
     raise Unavailable("no tier to talk to", hint="give --server URL, set OTE_SERVER, or start a lab: ote lab up")
 
 
-def _lab_url(directory: Path, at: str | None) -> str:
+def _in_lab(directory: Path, path: str | None) -> Place:
     tiers = lab_tiers(directory)
-    path = at or min(tiers, key=lambda path: (path.count("."), path))
+    path = path or min(tiers, key=lambda path: (path.count("."), path))
     if path not in tiers:
         raise NotFound(f"the lab has no tier {path}", field="--tier", hint=f"it has {', '.join(sorted(tiers))}")
-    return str(tiers[path]["nats"])
+    log = tiers[path].get("log")
+    return Place(str(tiers[path]["nats"]), Path(log).parent if log else None)
 
 
 def lab_tiers(directory: Path) -> dict[str, dict[str, Any]]:

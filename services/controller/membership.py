@@ -20,7 +20,7 @@ import structlog
 from bus import paths, subjects, tags
 from bus.client import Message
 from bus.errors import OteError, Unavailable
-from bus.event import Draft, Event, format_time, now
+from bus.event import Draft, Event, format_time, now, parse_time
 from bus.messages import Heartbeat
 from bus.sync import Hello
 from bus.types import ANNOUNCED, JOINED, OFFLINE, ONLINE, REFUSED_CLUSTER
@@ -37,11 +37,13 @@ CLAIM_WAIT = 0.3
 
 @dataclass(slots=True)
 class Child:
-    """A child that was admitted: when it was last heard (monotonic), and what it said."""
+    """A child that was admitted: when it was last heard (monotonic), what it said, and by how many seconds its clock
+    was ahead then."""
 
     instance: str
     heard: float
     last: Heartbeat | None = None
+    ahead: float | None = None
 
 
 class Membership:
@@ -195,6 +197,7 @@ class Membership:
         if child is None or (beat.path, beat.instance) != (path, child.instance):
             return
         child.heard, child.last = time.monotonic(), beat
+        child.ahead = round((parse_time(beat.time) - datetime.now(UTC)).total_seconds(), 3)
         self._look_at(path)
 
     async def _watch(self) -> None:

@@ -70,6 +70,8 @@ class Overview:
         }
         if reason is not None:
             out["reason"] = reason
+        if state == "online" and child is not None and child.ahead is not None:
+            out["clock"] = child.ahead
         return out
 
     def _last_seen(self, row: ClusterRow, state: str) -> str | None:
@@ -137,8 +139,12 @@ class Overview:
         link = self._asker.parent
         if link is None:
             return {"parent": None, "state": "root"}
-        out = {"parent": link.path, "state": link.state, "since": link.since}
-        return {**out, "reason": link.reason} if link.reason else out
+        out: dict[str, Any] = {"parent": link.path, "state": link.state, "since": link.since}
+        if link.reason:
+            out["reason"] = link.reason
+        if (ahead := self._runtime.clock.offset(link.path)) is not None:
+            out["clock"] = round(ahead, 3)
+        return out
 
     def _away(self) -> dict[str, Any]:
         snapshot = self._registry.snapshot

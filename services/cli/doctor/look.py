@@ -1,0 +1,19 @@
+"""What a tier says at one moment, as the doctor asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Answer = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a tier says at one moment: its status, its clusters, and what its log tells of twins and forks."""
+
+    status: Answer
+    clusters: Sequence[Answer]
+    refused: Sequence[Answer]
+    forked: Sequence[Answer]

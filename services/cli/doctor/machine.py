@@ -1,0 +1,119 @@
+"""This machine, and the state directory of a tier on it: what can be seen without asking anybody. Blocks."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from bus.errors import OteError
+from bus.event import Event
+from leafnodes.binary import find_binary
+from leafnodes.identity import Identity
+from leafnodes.process import Process
+from services.cli.doctor.finding import Finding, error, note, warning
+from services.cli.render import count_of, size
+from services.cli.store import LOG_FILE
+from store.errors import StoreError
+from store.lock import is_locked
+from store.verify import verify
+
+#: Bytes up to which a log is verified without being asked.
+QUICK = 64_000_000
+#: Seconds for which a healthy log is never locked.
+PATIENCE = 2.0
+
+
+def program(needed: bool) -> Iterator[Finding]:
+    """The nats-server that a tier on this machine would start."""
+    try:
+        find_binary(os.environ.get("OTE_TIER_NATS_BINARY"))
+    except OteError as missing:
+        kind = error if needed else note
+        yield kind(
+            "nats-server", "this machine", missing.message, f"{missing.hint}; only a tier on this machine needs it"
+        )
+
+
+def directory(state: Path, whole: bool) -> Iterator[Finding]:
+    """The state directory of a tier; `whole`: verify its log, however large it is."""
+    if not state.is_dir():
+        yield error("state", str(state), f"there is no directory {state}", "give the --state of the tier")
+        return
+    running = tier_pid(state) is not None
+    if not running:
+        left = (state / "tier.json").exists()
+        how = "its tier did not end in order (killed, or the power failed)" if left else "no tier runs on it"
+        start = f"start it: ote tier --path PATH --state {state}; what was acknowledged is in its log"
+        yield (warning if left else note)("state", str(state), f"{state}: {how}", start)
+    yield from ports(state)
+    log = state / LOG_FILE
+    if not log.is_file():
+        yield note("log", str(log), f"there is no log at {log}", "nothing, if the tier never ran; else see the disk")
+        return
+    yield from the_log(log, whole, running)
+
+
+def ports(state: Path) -> Iterator[Finding]:
+    """Whether the ports that the tier's server remembers are free, or its own."""
+    file = state / "nats.json"
+    try:
+        identity = Identity.load(file)
+    except OteError as damaged:
+        yield error("state", str(file), damaged.message, str(damaged.hint))
+        return
+    if identity is None or Process.find(state / "nats.pid", state / "nats.conf") is not None:
+        return
+    for option, port in (("--port", identity.client_port), ("--leaf-port", identity.leaf_port)):
+        if _is_taken(port):
+            what = f"port {port}, which the tier on {state} will ask for, is taken by another program"
+            remedy = (
+                f"see whose it is (ss -ltnp 'sport = :{port}') and stop it, or start the tier with another {option}"
+            )
+            yield error("port", str(port), what, remedy)
+
+
+def the_log(log: Path, whole: bool, running: bool) -> Iterator[Finding]:
+    """The event log: that nobody sits on it, and that it is whole."""
+    verifying = f"ote store verify --log {log}"
+    try:
+        if is_locked(log, PATIENCE):
+            holder = "something beside its tier" if running else "some program"
+            what = f"{holder} holds the write lock of {log} for more than {PATIENCE:g} s: nothing can be recorded"
+            yield error("log", str(log), what, f"find and end it: fuser -v {log}")
+            return
+    except StoreError as damaged:
+        yield error(
+            "log", str(log), f"the log can not be opened: {damaged}", f"{verifying}; docs/operations.md, Backup"
+        )
+        return
+    if not whole and log.stat().st_size > QUICK:
+        what = f"{log} was not verified: it has {size(log.stat().st_size)}"
+        yield note("log", str(log), what, f"ote doctor --verify, or {verifying}; the tier may go on")
+        return
+    if found := verify(log, Event.decode):
+        what = f"{log} is not whole: {count_of(len(found), 'finding')}, the first: {found[0].where}: {found[0].what}"
+        derived = all(finding.kind not in ("file", "event") for finding in found)
+        remedy = f"stop the tier, then: ote store rebuild --log {log}" if derived else "docs/operations.md, Backup"
+        yield error("log", str(log), what, f"{verifying} lists all; {remedy}")
+
+
+def tier_pid(state: Path) -> int | None:
+    """The process of the tier that runs on this directory, as far as it says itself."""
+    try:
+        pid = int(json.loads((state / "tier.json").read_text())["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return pid if Process(pid).alive() else None
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return True
+    return False

@@ -1,0 +1,139 @@
+"""What a tier says of itself and of the clusters below it, judged. Pure: answers and the time go in, findings
+come out."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import datetime
+
+from services.cli.ages import since
+from services.cli.doctor import waiting
+from services.cli.doctor.finding import Finding, error, note, warning
+from services.cli.doctor.look import Answer, Look
+from services.cli.render import count_of, several, size
+
+#: Seconds that a clock may be off.
+SKEW = 2.0
+#: Bytes: below the first a disk is nearly full, below the second it is as good as full.
+LITTLE, NOTHING = 1e9, 100e6
+
+
+def judge(before: Look, after: Look, now: datetime) -> Iterator[Finding]:
+    """All that is wrong, from two looks a moment apart."""
+    yield from link(after.status, now)
+    yield from twins(after)
+    yield from forks(after)
+    yield from away(after, now)
+    yield from waiting.stuck(after, now)
+    yield from waiting.growth(before, after)
+    yield from waiting.behind(after)
+    yield from waiting.doubt(after.status, now)
+    yield from disks(after)
+    yield from clocks(after)
+    yield from versions(after)
+
+
+def link(status: Answer, now: datetime) -> Iterator[Finding]:
+    """The way up."""
+    way, me = status["link"], status["path"]
+    lasted = since(way.get("since"), now)
+    if way["state"] == "refused":
+        what = f"{way['parent']} refuses {me} since {lasted}: {way.get('reason') or 'no reason given'}"
+        remedy = f"one of the two is not {me}: stop it, or start it with another --path; then start this one again"
+        yield error("twin", me, what, remedy)
+    elif way["state"] == "down":
+        reason = f" ({way['reason']})" if way.get("reason") else ""
+        what = f"the parent {way['parent']} does not answer {me} since {lasted}{reason}; {me} goes on by itself"
+        remedy = (
+            f"see that {way['parent']} runs, and that the address in --parent can be reached from here;"
+            " nats.log in the state directory says how the link is"
+        )
+        yield warning("link", me, what, remedy)
+
+
+def twins(look: Look) -> Iterator[Finding]:
+    """Second clusters with a path that is taken, which this tier has turned away lately."""
+    latest = {event["data"].get("path"): event for event in look.refused}
+    for path, event in latest.items():
+        instance = event["data"].get("instance")
+        what = f"a second cluster came as {path} at {event['time'][:19]}Z and was refused (instance {instance})"
+        yield warning("twin", str(path), what, f"find where two tiers run with --path {path}, and stop or rename one")
+
+
+def forks(look: Look) -> Iterator[Finding]:
+    """Two events with one place in one log."""
+    for event in look.forked:
+        source = event["data"].get("source") or event["source"]
+        what = f"the log of {source} has told two different things under one number ({event['time'][:19]}Z)"
+        remedy = (
+            "was it started on an old copy of its log? See docs/operations.md, Backup: start it anew without the copy"
+        )
+        yield error("fork", str(source), what, remedy)
+
+
+def away(look: Look, now: datetime) -> Iterator[Finding]:
+    """Clusters that are offline: the topmost, each with how many are behind it."""
+    waiting = Counter(target["target"] for target in look.status["commands"]["oldest"])
+    offline = {row["path"]: row for row in look.status["clusters"]["offline"]}
+    for path, row in offline.items():
+        if (row.get("reason") or "").startswith("behind "):
+            continue
+        hidden = sum(other.startswith(f"{path}.") for other in offline)
+        behind = f", and {count_of(hidden, 'cluster')} behind it" if hidden else ""
+        wait = sum(count for target, count in waiting.items() if target == path or target.startswith(f"{path}."))
+        kept = f"; {'at least ' if wait else ''}{count_of(wait, 'command')} waiting for it" if wait else ""
+        what = f"{path} is offline since {since(row['since'], now)}{behind}{kept}"
+        remedy = (
+            "see that its machine and its ote tier run, and its link; ote doctor there says more."
+            " Nothing is lost: it catches up by itself when it is back"
+        )
+        yield warning("offline", path, what, remedy)
+    unknown = [row["path"] for row in look.clusters if row["state"] == "unknown"]
+    if unknown:
+        what = f"{count_of(len(unknown), 'cluster')} known only by hearsay, never seen here: {several(unknown)}"
+        yield note("offline", unknown[0], what, "nothing, if they are new; else see that they run")
+
+
+def disks(look: Look) -> Iterator[Finding]:
+    """Disks without room."""
+    me = look.status["path"]
+    free = {row["path"]: row["resources"]["disk"] for row in look.clusters if (row.get("resources") or {}).get("disk")}
+    free[me] = look.status["log"]["free_bytes"]
+    for path, left in sorted(free.items()):
+        if left < LITTLE:
+            kind = error if left < NOTHING else warning
+            what = f"{path} has {size(left)} left on the disk of its log; a full disk stops it from taking commands"
+            yield kind(
+                "disk", path, what, "make room, or move its state directory to a larger disk while it is stopped"
+            )
+
+
+def clocks(look: Look) -> Iterator[Finding]:
+    """Clocks that are off: they order nothing, but --ttl and all times that people read go by them."""
+    me, way = look.status["path"], look.status["link"]
+    off = {row["path"]: row["clock"] for row in look.clusters if row.get("clock") is not None}
+    if way.get("clock") is not None:
+        off[way["parent"]] = way["clock"]
+    for path, ahead in sorted(off.items()):
+        if abs(ahead) > SKEW:
+            way_off = f"{abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} that of {me}"
+            what = f"the clock of {path} is {way_off}: times mislead, and --ttl ends early or late"
+            yield warning("clock", path, what, "keep both in step with NTP (chrony, systemd-timesyncd)")
+
+
+def versions(look: Look) -> Iterator[Finding]:
+    """Trees that are half upgraded."""
+    by_version: dict[str, list[str]] = defaultdict(list)
+    for row in look.clusters:
+        if row.get("version"):
+            by_version[row["version"]].append(row["path"])
+    mine = look.status["version"]
+    if len(by_version) > 1:
+        others = "; ".join(
+            f"{version}: {several(paths, 3)}" for version, paths in sorted(by_version.items()) if version != mine
+        )
+        what = f"versions differ: {look.status['path']} has {mine}; {others}"
+        yield warning(
+            "version", look.status["path"], what, "upgrade the rest, tier by tier: docs/operations.md, Upgrade"
+        )
