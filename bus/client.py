@@ -245,16 +245,19 @@ class Bus:
         timeout: float,
         stall: float,
         expect: int | None = None,
+        until: Callable[[Message], bool] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> list[Message]:
         """All answers to a message, as they came: until `timeout` seconds are over, none has followed the
-        last for `stall` seconds, `expect` of them are there, or an empty message says that it was all.
+        last for `stall` seconds, `expect` of them are there, `until` says of one that it was the last that is
+        needed, or an empty message says that it was all.
 
         Raises:
             NoAnswer: nobody listens there, or the connection is lost.
             BadRequest: as with `send`.
         """
-        return await self._inbox.many(subject, payload, headers, timeout=timeout, stall=stall, expect=expect)
+        limits = {"timeout": timeout, "stall": stall}
+        return await self._inbox.many(subject, payload, headers, **limits, expect=expect, until=until)
 
     async def call(
         self, subject: str, body: Mapping[str, Any], *, timeout: float, headers: Mapping[str, str] | None = None

@@ -41,6 +41,7 @@ class _Many:
     done: asyncio.Future[Message | None]
     stall: float
     expect: int | None
+    until: Callable[[Message], bool] | None = None
     answers: list[Message] = field(default_factory=list)
     timer: asyncio.TimerHandle | None = None
 
@@ -49,7 +50,7 @@ class _Many:
             self.done.set_result(answer)
             return
         self.answers.append(answer)
-        if len(self.answers) == self.expect:
+        if len(self.answers) == self.expect or (self.until is not None and self.until(answer)):
             self.done.set_result(answer)
             return
         self.rest()
@@ -97,9 +98,10 @@ class Inbox:
         timeout: float,
         stall: float,
         expect: int | None,
+        until: Callable[[Message], bool] | None = None,
     ) -> list[Message]:
         """All answers."""
-        waiting = _Many(self._loop.create_future(), stall, expect)
+        waiting = _Many(self._loop.create_future(), stall, expect, until)
         token = self._send(subject, payload, headers, waiting)
         timer = self._loop.call_later(timeout, waiting.finish)
         try:

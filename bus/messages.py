@@ -222,6 +222,41 @@ class ResolveAnswer(Answer):
     as_: Literal["done", "failed", "retry"] = Field(alias="as")
 
 
+# Live queries ------------------------------------------------------------------------------------
+
+
+class AskRequest(Request):
+    """What do these clusters say now? Nothing is recorded: only verbs that change nothing may be asked. Of the
+    selected clusters those behind `after` are asked, at most `limit`, in order of path; the answer comes when
+    all of them that are up have answered, or after `timeout` seconds."""
+
+    to: Selector
+    do: Do
+    timeout: Wait = 5.0
+    limit: Limit = DEFAULT_LIMIT
+    after: PathText | None = None
+
+
+class Said(Answer):
+    """What one cluster said."""
+
+    ok: bool
+    result: Any = None
+    error: TargetError | None = None
+
+
+class AskAnswer(Answer):
+    """What the clusters of this page said, and why others did not: `missing` names them, each with the reason.
+    `count` is how many clusters are selected in all."""
+
+    to: str
+    do: Do
+    count: Count
+    answers: dict[str, Said]
+    missing: dict[str, str]
+    next: str | None = None
+
+
 # Clusters ----------------------------------------------------------------------------------------
 
 

@@ -27,6 +27,8 @@ PUBLIC: dict[str, type[BaseModel]] = {
     "cancel.answer": messages.CancelAnswer,
     "resolve.request": messages.ResolveRequest,
     "resolve.answer": messages.ResolveAnswer,
+    "ask.request": messages.AskRequest,
+    "ask.answer": messages.AskAnswer,
     "clusters.request": messages.ClustersRequest,
     "clusters.answer": messages.ClustersAnswer,
     "resolve_selector.request": messages.ResolveSelectorRequest,

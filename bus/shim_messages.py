@@ -17,9 +17,12 @@ class DescribeRequest(Request):
 
 
 class ShimVerb(Answer):
-    """One verb. `idempotent`: done twice it has the effect of once, so after a crash it may be repeated."""
+    """One verb. `idempotent`: done twice it has the effect of once, so after a crash it may be repeated.
+    `read_only`: it changes nothing, so it may be asked without a command; where it is not said, `get` and `list`
+    are taken to be."""
 
     idempotent: bool = False
+    read_only: bool | None = None
     description: str | None = None
 
 

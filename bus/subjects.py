@@ -124,6 +124,11 @@ def ask_tag(tag: str, scope: str) -> str:
     return f"ote.asktag.{escape(tag)}.{_checked(scope)}"
 
 
+def query() -> str:
+    """What the shims of this cluster are asked live: the tier's own, as the local API is."""
+    return local("query")
+
+
 def local(name: str) -> str:
     """One endpoint of the tier's own API: it never crosses a leaf link."""
     if not _WORD.fullmatch(name):
@@ -163,6 +168,16 @@ def tags_of(tag: str, path: str) -> list[str]:
 def tags_below(path: str) -> list[str]:
     """Commands for clusters with any tag at the scopes strictly below."""
     return [f"ote.tag.*.{_checked(path)}.>"]
+
+
+def asks_to(path: str) -> list[str]:
+    """Live queries to this cluster alone, and to many at the scopes in which it is."""
+    return [ask(path), *(ask_under(scope) for scope in _scopes(path))]
+
+
+def tag_asks_to(tag: str, path: str) -> list[str]:
+    """Live queries to clusters with this tag at the scopes in which this cluster is."""
+    return [ask_tag(tag, scope) for scope in _scopes(path)]
 
 
 def events_below(path: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -73,6 +73,20 @@ class LocalApi:
         """The paths that a command with this selector, for this shim, would go to."""
         answer = await self.ask("resolve_selector", {"select": select, "shim": shim})
         return list(answer["targets"])
+
+    async def asked(
+        self, to: str, do: Mapping[str, Any], timeout: float, told: Callable[[Answer], None] = lambda _: None
+    ) -> Answer:
+        """What all selected clusters say live; `told` hears how far it is, page by page."""
+        request = {"to": to, "do": do, "timeout": timeout, "limit": PAGE}
+        whole = page = await self.ask("ask", request, timeout=TIMEOUT + timeout)
+        while page.get("next"):
+            told(whole)
+            page = await self.ask("ask", {**request, "after": page["next"]}, timeout=TIMEOUT + timeout)
+            whole["answers"].update(page["answers"])
+            whole["missing"].update(page["missing"])
+        whole.pop("next", None)
+        return whole
 
     async def commands(self, limit: int, *, pending: bool = False, on: str | None = None) -> list[Answer]:
         """The newest `limit` commands that this tier knows, the newest first; only those that are `pending`, or have

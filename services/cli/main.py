@@ -23,6 +23,7 @@ _COMMANDS = {
         "apply": ("apply:apply", "Applies manifests to clusters."),
         "delete": ("apply:delete", "Deletes objects from clusters."),
         "run": ("run:run", "Runs a verb of a shim on clusters and shows the results."),
+        "ask": ("ask:ask", "Asks clusters live, without a record: what is there now?"),
         "status": ("status:status", "How this tier or one command is doing."),
         "doctor": ("doctor.command:doctor", "Says what is wrong, and what to do."),
         "cancel": ("control:cancel", "Takes a command back where it was not delivered."),

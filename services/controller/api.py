@@ -11,6 +11,7 @@ from bus.micro import Service
 from services.controller.commands import Commands
 from services.controller.events import Events
 from services.controller.overview import Overview
+from services.controller.queries import Queries
 from services.controller.registry import Registry
 from services.tier.runtime import Runtime
 
@@ -18,7 +19,9 @@ from services.tier.runtime import Runtime
 WAITERS = 10_000
 
 
-def local_api(runtime: Runtime, commands: Commands, registry: Registry, overview: Overview, events: Events) -> Service:
+def local_api(
+    runtime: Runtime, commands: Commands, registry: Registry, overview: Overview, events: Events, queries: Queries
+) -> Service:
     """The service, ready to start."""
 
     async def resolve_selector(request: m.ResolveSelectorRequest) -> dict[str, Any]:
@@ -40,6 +43,7 @@ def local_api(runtime: Runtime, commands: Commands, registry: Registry, overview
     service.endpoint("commands", subjects.local("commands"), m.CommandsRequest, commands.commands)
     service.endpoint("cancel", subjects.local("cancel"), m.CancelRequest, commands.cancel)
     service.endpoint("resolve", subjects.local("resolve"), m.ResolveRequest, commands.resolve)
+    service.endpoint("ask", subjects.local("ask"), m.AskRequest, queries.ask)
     service.endpoint("clusters", subjects.local("clusters"), m.ClustersRequest, overview.clusters)
     service.endpoint("resolve_selector", subjects.local("resolve_selector"), m.ResolveSelectorRequest, resolve_selector)
     service.endpoint("log", subjects.local("log"), m.LogRequest, events.read, limit=WAITERS)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 
 from bus.types import FINALS, STARTED
+from services.controller import interest
 from services.controller.answerer import Answerer
 from services.controller.api import local_api
 from services.controller.asker import Asker
@@ -15,6 +15,8 @@ from services.controller.inbound import Inbound
 from services.controller.interest import Interest
 from services.controller.membership import Membership
 from services.controller.overview import Overview
+from services.controller.queried import Queried
+from services.controller.queries import Queries
 from services.controller.registry import Registry
 from services.controller.tracker import Tracker
 from services.tier.runtime import Runtime
@@ -34,12 +36,14 @@ class Controller:
         self.membership = Membership(runtime, self.registry)
         self.inbound = Inbound(runtime, on_gap=lambda: self.asker.wake())
         self.asker = Asker(runtime, self.inbound, renewed=self.membership.announce, greeted=self.membership.beat)
-        self._interest = Interest(runtime.bus, runtime.path, self.inbound.on_mail)
+        self._mail = Interest(runtime.bus, self.inbound.on_mail)
+        self._queries = Interest(runtime.bus, Queried(runtime, self.registry).on_query)
         self._answerer = Answerer(runtime, self.inbound, self.membership.admit, self.membership.knows, self.asker.shown)
         self._tracker = Tracker()
         self.commands = Commands(runtime, self.registry, self._tracker)
         overview = Overview(runtime, self.registry, self.membership, self.asker, self.inbound)
-        self._api = local_api(runtime, self.commands, self.registry, overview, Events(runtime))
+        queries = Queries(runtime, self.registry, self.commands)
+        self._api = local_api(runtime, self.commands, self.registry, overview, Events(runtime), queries)
 
     async def start(self) -> None:
         """Takes up where the log stands, listens, and opens the local API last."""
@@ -49,7 +53,7 @@ class Controller:
         await self.inbound.start()
         await self.membership.start()
         await self.registry.start()
-        await self._interest.update(self._carried())
+        await self._listen()
         await self._answerer.start()
         await self._runtime.bus.flush()
         await self._api.start()
@@ -79,7 +83,11 @@ class Controller:
 
     async def _refreshed(self) -> None:
         self.membership.look()
-        await self._interest.update(self._carried())
+        await self._listen()
 
-    def _carried(self) -> Iterable[dict[str, str]]:
-        return [dict(row.tags) for row in self.registry.snapshot.rows.values()]
+    async def _listen(self) -> None:
+        """Hears what is for this cluster and those below, as their tags are now."""
+        me, rows = self._runtime.path, self.registry.snapshot.rows
+        await self._mail.update(interest.mail(me, [row.tags for row in rows.values()]))
+        own = rows.get(me)
+        await self._queries.update(interest.queries(me, own.tags) if own is not None and own.shims else set())

@@ -1,10 +1,11 @@
-"""What this tier hears of the mail from above: its own path and its subtree's, and the tags that its
-subtree carries. NATS carries a message only where somebody is interested: this set is the routing table.
+"""What this tier hears from above: mail by its own path and its subtree's, and the tags that its subtree
+carries; live queries by its own path, scopes and tags. NATS carries a message only where somebody is
+interested: these sets are the routing table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 
 from bus import paths, subjects, tags
 from bus.client import Bus, Message, Subscription
@@ -27,20 +28,26 @@ def tagged(me: str, carried: Iterable[Mapping[str, str]]) -> set[str]:
     return {subject for text in texts for subject in subjects.tags_of(text, me)}
 
 
-class Interest:
-    """Keeps the subscriptions equal to what is wanted. A root hears no mail: nobody is above it."""
+def mail(me: str, carried: Iterable[Mapping[str, str]]) -> set[str]:
+    """All mail. A root hears none: nobody is above it."""
+    return fixed(me) | tagged(me, carried) if paths.depth(me) else set()
 
-    def __init__(self, bus: Bus, me: str, handler: Callable[[Message], None]) -> None:
+
+def queries(me: str, labels: Mapping[str, str]) -> set[str]:
+    """Live queries to a cluster with these tags. Those to others NATS carries past it."""
+    return {*subjects.asks_to(me), *(s for text in tags.to_texts(labels) for s in subjects.tag_asks_to(text, me))}
+
+
+class Interest:
+    """Keeps the subscriptions equal to what is wanted."""
+
+    def __init__(self, bus: Bus, handler: Callable[[Message], None]) -> None:
         self._bus = bus
-        self._me = me
         self._handler = handler
         self._held: dict[str, Subscription] = {}
 
-    async def update(self, carried: Iterable[Mapping[str, str]]) -> None:
+    async def update(self, wanted: Set[str]) -> None:
         """Subscribes to what is new, and gives up what nobody needs any more."""
-        if paths.depth(self._me) == 0:
-            return
-        wanted = fixed(self._me) | tagged(self._me, carried)
         for subject in wanted - self._held.keys():
             self._held[subject] = await self._bus.subscribe(subject, self._handler)
         for subject in self._held.keys() - wanted:

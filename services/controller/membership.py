@@ -122,7 +122,9 @@ class Membership:
         return lag.held(reader, self._me), lag.unseen(reader, self._me, self.children)
 
     def _on_ask(self, message: Message) -> None:
-        """The parent asks who lives here."""
+        """The parent asks who lives here; what is not empty is a live query."""
+        if message.data:
+            return
         message.respond(msgpack.packb({"path": self._me, "instance": self._runtime.instance}))
 
     # -- children ----------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ from store.api import Reader
 
 IDEMPOTENT = frozenset({"apply", "delete", "get", "list", "scale"})
 """Verbs that mean the same everywhere: done twice they have the effect of once."""
+READ_ONLY = frozenset({"get", "list"})
+"""Of these the verbs that change nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +76,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """What the host must know of a verb: whether it may be repeated, and which objects it touches (None:
-    unknown, it runs alone)."""
+    """What the host must know of a verb: whether it may be repeated, which objects it touches (None:
+    unknown, it runs alone), and whether it changes nothing, so that it may be asked live."""
 
     idempotent: bool = False
     objects: Callable[[Mapping[str, Any]], frozenset[str] | None] = lambda args: None
     description: str | None = None
+    read_only: bool = False
 
 
 class _Described(Protocol):
@@ -122,25 +125,37 @@ def idempotent(shim: _Described, verb: str) -> bool:
     return known.idempotent if known else verb in IDEMPOTENT
 
 
+def read_only(shim: _Described, verb: str) -> bool:
+    """Whether the verb changes nothing. A shim that describes itself names all that may be asked."""
+    if not shim.verbs:
+        return verb in READ_ONLY
+    known = shim.verbs.get(verb)
+    return known is not None and known.read_only
+
+
 def objects_of(shim: _Described, verb: str, args: Mapping[str, Any]) -> frozenset[str] | None:
     """Which objects a command touches; None if unknown: it runs alone."""
     known = shim.verbs.get(verb)
     return known.objects(args) if known else conventional(verb).objects(args)
 
 
-def conventional(verb: str, *, idempotent: bool | None = None, description: str | None = None) -> Verb:
+def conventional(
+    verb: str, *, idempotent: bool | None = None, description: str | None = None, read_only: bool | None = None
+) -> Verb:
     """What a verb of this name is, where its shim does not say."""
     names_objects = verb in IDEMPOTENT and verb != "list"
     return Verb(
         verb in IDEMPOTENT if idempotent is None else idempotent,
         objects_in if names_objects else lambda args: None,
         description,
+        verb in READ_ONLY if read_only is None else read_only,
     )
 
 
 def description_of(kind: str, verbs: Mapping[str, Verb], version: str | None = None) -> DescribeAnswer:
     """The answer to `describe`."""
     described = {
-        name: ShimVerb(idempotent=verb.idempotent, description=verb.description) for name, verb in verbs.items()
+        name: ShimVerb(idempotent=verb.idempotent, read_only=verb.read_only, description=verb.description)
+        for name, verb in verbs.items()
     }
     return DescribeAnswer(kind=kind, version=version, verbs=described)

@@ -33,6 +33,7 @@ from services.shims.job import (
     must_be_received,
     transactional,
 )
+from services.shims.queries import Queries
 from services.shims.served import ServedShim, in_log
 from services.shims.work import Work, WorkQueue
 from services.tier.mail import Mail
@@ -65,6 +66,7 @@ class Host:
         self._queue: WorkQueue[Job] = WorkQueue()
         self._resolving = asyncio.Lock()
         self._stack = AsyncExitStack()
+        self._queries = Queries(runtime, self._shims)
         self._row = 0
         self._stopped = False
 
@@ -85,6 +87,8 @@ class Host:
             if transactional(shim):
                 run = in_log(shim, self._runtime.log)  # type: ignore[arg-type]
                 await self._stack.enter_async_context(ServedShim(self._runtime.bus, shim.kind, shim.describe, run))
+        await self._queries.start()
+        self._stack.push_async_callback(self._queries.stop)
 
     async def run(self) -> None:
         """Learns what the shims on the bus can do; then work comes as mail."""

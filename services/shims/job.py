@@ -72,7 +72,7 @@ def must_be_received(tx: Tx[Event], job: Job) -> None:
 FAULTS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
-def execute_in(shim: AnyShim, tx: Tx[Event], request: Request) -> tuple[Answer, list[Draft]]:
+def execute_in(shim: AnyShim, tx: Reader[Event], request: Request) -> tuple[Answer, list[Draft]]:
     """What a transactional shim does; a fault in its own code fails the command."""
     try:
         return shim.execute_in(tx, request)  # type: ignore[union-attr]

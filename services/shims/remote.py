@@ -45,7 +45,7 @@ class RemoteShim:
         answer = await self._bus.request(subjects.shim(self.kind, "describe"), b"{}", timeout=ASIDE)
         described = load_description(answer.data)
         self.verbs = {
-            name: conventional(name, idempotent=verb.idempotent, description=verb.description)
+            name: conventional(name, idempotent=verb.idempotent, description=verb.description, read_only=verb.read_only)
             for name, verb in described.verbs.items()
         }
         return described
@@ -53,7 +53,7 @@ class RemoteShim:
     async def execute(self, request: Request) -> Answer:
         """Has it carried out. An answer that is none is a failure that shows what came. NoAnswer if none
         came before the deadline: with `no_responders` nobody ran it."""
-        await self._learn(request.verb)
+        await self.learn(request.verb)
         left = _seconds_left(request.deadline)
         if left <= 0:
             return Answer.failed("expired", f"it was not begun: its deadline was {request.deadline}")
@@ -79,7 +79,7 @@ class RemoteShim:
         for answer in answers:
             yield WatchAnswer.model_validate(wire.parse_body(answer.data, wire.JSON))
 
-    async def _learn(self, verb: str) -> None:
+    async def learn(self, verb: str) -> None:
         """Asks for the verbs when one is new. The shim may be of those that do not describe themselves."""
         now = asyncio.get_running_loop().time()
         if verb in self.verbs or now < self._learned + LEARN_AGAIN:

@@ -68,6 +68,7 @@ class Ote:
 
 
 REQUESTS: dict[str, type[BaseModel]] = {
+    "ask": messages.AskRequest,
     "cancel": messages.CancelRequest,
     "clusters": messages.ClustersRequest,
     "command": messages.CommandRequest,

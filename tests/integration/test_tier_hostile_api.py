@@ -44,6 +44,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "commands": {},
     "cancel": {"id": ID},
     "resolve": {"id": ID, "target": "root", "as": "done"},
+    "ask": {"to": "root", "do": {"verb": "list"}},
     "clusters": {},
     "resolve_selector": {"select": "root"},
     "log": {},
@@ -149,6 +150,7 @@ REQUESTS: dict[str, Any] = {
     "commands": messages.CommandsRequest,
     "cancel": messages.CancelRequest,
     "resolve": messages.ResolveRequest,
+    "ask": messages.AskRequest,
     "clusters": messages.ClustersRequest,
     "resolve_selector": messages.ResolveSelectorRequest,
     "log": messages.LogRequest,
@@ -169,6 +171,8 @@ async def test_hostile_names_are_refused_wherever_a_name_stands(root: LocalTier)
             ("command", {"id": ID, "after": text}),
             ("cancel", {"id": ID, "target": text}),
             ("resolve", {"id": ID, "target": text, "as": "done"}),
+            ("ask", {"to": f"tag:{text}", "do": {"verb": "list"}}),
+            ("ask", {"to": "root", "do": {"verb": f"{text}!"}}),
             ("clusters", {"select": f"tag:{text}"}),
         ]
         for name, body in bodies:

@@ -13,7 +13,18 @@ from nats.aio.client import Client
 from tests import nats_cli
 from tests.integration.tiers import LocalTier, Tiers, config
 
-ENDPOINTS = ["submit", "command", "commands", "cancel", "resolve", "clusters", "resolve_selector", "log", "status"]
+ENDPOINTS = [
+    "submit",
+    "command",
+    "commands",
+    "cancel",
+    "resolve",
+    "ask",
+    "clusters",
+    "resolve_selector",
+    "log",
+    "status",
+]
 ECHO = """sh -c 'printf "{\\"ok\\": true, \\"result\\": \\"%s\\"}" "$NATS_REQUEST_SUBJECT"'"""
 
 

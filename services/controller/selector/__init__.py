@@ -13,6 +13,7 @@ that no cluster has is an error wherever it stands, so that `not tag:camrea` can
 
 from services.controller.selector.expr import And, Expr, Glob, Name, Not, Or, Path, Tag, TagGlob, Under
 from services.controller.selector.index import Candidate, Index, common_tag
+from services.controller.selector.live import fits, located
 from services.controller.selector.parser import parse
 from services.controller.selector.resolve import resolve
 
@@ -30,6 +31,8 @@ __all__ = [
     "TagGlob",
     "Under",
     "common_tag",
+    "fits",
+    "located",
     "parse",
     "resolve",
 ]

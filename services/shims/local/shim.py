@@ -34,8 +34,8 @@ class LocalShim:
         "delete": Verb(
             True, objects_in, "{manifest}, {manifests} or {apiVersion?, kind, name, namespace?}, ignoreNotFound?"
         ),
-        "get": Verb(True, objects_in, "{apiVersion?, kind, name, namespace?}"),
-        "list": Verb(True, description="{apiVersion?, kind?, namespace?, labelSelector?, limit?}"),
+        "get": Verb(True, objects_in, "{apiVersion?, kind, name, namespace?}", read_only=True),
+        "list": Verb(True, description="{apiVersion?, kind?, namespace?, labelSelector?, limit?}", read_only=True),
     }
 
     def __init__(self, log: Log[Event]) -> None:

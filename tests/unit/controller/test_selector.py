@@ -7,7 +7,7 @@ import time
 import pytest
 
 from bus.errors import BadRequest, NotFound, OteError
-from services.controller.selector import Candidate, Index, common_tag, parse, resolve
+from services.controller.selector import Candidate, Index, common_tag, fits, located, parse, resolve
 
 CLUSTERS = [
     Candidate("root", {}),
@@ -267,3 +267,31 @@ def test_ten_thousand_clusters() -> None:
 def test_an_index_can_be_kept() -> None:
     index = Index(CLUSTERS)
     assert resolve("tag:camera", index, scope="root") == resolve(parse("tag:camera"), CLUSTERS, scope="root")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "site1",
+        "path:root",
+        "under:east",
+        "root.west.>",
+        ">",
+        "*",
+        "like:cam",
+        "*.site*",
+        "*=eu",
+        "tag:camera",
+        "tag:camera=",
+        "tag:cam*",
+        "tag:zone and not under:east",
+        "(site1 or site3) and tag:zone=us",
+        "not site1 or cam-9",
+        "name:or or tag:hub",
+    ],
+)
+def test_who_knows_no_other_cluster_decides_as_who_knows_all(text: str) -> None:
+    expr = parse(str(located(parse(text), Index(CLUSTERS))))
+    assert [cluster.path for cluster in CLUSTERS if fits(expr, cluster)] == [
+        cluster.path for cluster in CLUSTERS if cluster.path in select(text)
+    ]
