@@ -14,7 +14,7 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
-from bench import command, log
+from bench import command, log, many
 from bench.harness import Result, save
 
 CASES: dict[str, Callable[[], Awaitable[list[Result]]]] = {
@@ -22,6 +22,9 @@ CASES: dict[str, Callable[[], Awaitable[list[Result]]]] = {
     "throughput": command.throughput,
     "append": log.append,
     "catch-up": log.catch_up,
+    "replay": log.replay,
+    "fan-out": many.fan_out,
+    "crowd": many.crowds,
 }
 
 

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from services.controller.controller import Controller
 from services.shims.host import Host
@@ -67,8 +68,9 @@ class Chain:
 
 
 @asynccontextmanager
-async def chain(depth: int) -> AsyncIterator[Chain]:
-    """Real tiers over `depth` leaf hops; the last one executes with the local shim."""
+async def chain(depth: int, **more: Any) -> AsyncIterator[Chain]:
+    """Real tiers over `depth` leaf hops; the last one executes with the local shim. `more` are settings of
+    the root."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="ote-bench-")))
         found: list[Controller] = []
@@ -82,7 +84,7 @@ async def chain(depth: int) -> AsyncIterator[Chain]:
         def host(runtime: Runtime) -> Host:
             return Host(runtime, make_shims(runtime, runtime.settings.shims))
 
-        settings = TierSettings(path="root", state=folder / "root", shims=[])
+        settings = TierSettings(path="root", state=folder / "root", shims=[], **more)
         info = await stack.enter_async_context(tier(settings, [host, controller]))
         paths, urls, leaf = ["root"], [info["nats"]], info["leaf"]
         for level in range(1, depth + 1):

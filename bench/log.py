@@ -11,13 +11,19 @@ from tempfile import TemporaryDirectory
 
 from bench import raw
 from bench.harness import Result, chain, child, more, rounds
-from bus.event import Draft, Event
+from bus.event import Draft, Event, new_id
+from bus.subjects import command as command_subject
+from bus.subjects import event as event_subject
+from bus.types import RECEIVED, SUCCEEDED
+from services.controller.delivery.submission import Chunk, Order, Target, submit
 from store.api import Stream, Tx
 from store.sql import SqlLog, open_log
 
 WRITERS = 64
 APPENDS = 20_000
 BACKLOG = 100_000
+REPLAYED = 20_000
+EPOCH = f"{1:08x}.{0:016x}"
 ROUNDS = 3
 SOURCE = "root.east.site1"
 CHILD = "root.t1"
@@ -70,6 +76,43 @@ async def _append(log: SqlLog[Event]) -> float:
 
 def _row(number: int) -> raw.Row:
     return raw.row(draft(number).seal(SOURCE, "1", number + 1))
+
+
+async def replay() -> list[Result]:
+    """The whole log folded into a projection anew, against select and msgpack decode."""
+    with TemporaryDirectory(prefix="ote-bench-") as folder:
+        file = Path(folder) / "log.db"
+        async with open_log(file, source="root", decode=Event.decode) as log:
+            for first in range(0, REPLAYED, 500):
+                await log.write(partial(_commands, first=first, count=500))
+            await log.flush()
+            events = await log.read(lambda reader: reader.last_row())
+
+            async def ours() -> list[float]:
+                begin = time.perf_counter()
+                await log.rebuild("commands")
+                return [events / (time.perf_counter() - begin)]
+
+            async def theirs() -> list[float]:
+                begin = time.perf_counter()
+                raw.read_all(file)
+                return [events / (time.perf_counter() - begin)]
+
+            mine, limit = await rounds([ours, theirs])
+    name = f"replay of {events:,} events into the projection of commands"
+    return [more(name, [each[0] for each in mine], [each[0] for each in limit], "events/s", 0.4)]
+
+
+def _commands(tx: Tx[Event], first: int, count: int) -> None:
+    """Commands as a tier above their target holds them: each with its `received` and its final."""
+    said = []
+    for number in range(first, first + count):
+        order = Order(new_id(), SOURCE, {"verb": "apply", "args": {"manifest": {"kind": "ConfigMap", "n": number}}})
+        (event,) = submit(tx, order, [Chunk(command_subject(SOURCE), [Target(SOURCE)])], 1_000_000)
+        for kind, more_data in ((RECEIVED, {"origin": "root", "number": number + 1}), (SUCCEEDED, {"result": {}})):
+            draft = Draft(kind, event_subject(kind, SOURCE), {"command": order.id, **more_data}, cause=event.id)
+            said.append(draft.seal(SOURCE, EPOCH, 2 * number + 1 + (kind == SUCCEEDED)))
+    tx.record(said)
 
 
 async def catch_up() -> list[Result]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 import nats
+from msgpack import unpackb
 from nats.aio.client import Client
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateTable
@@ -103,6 +105,17 @@ class Disk:
     def close(self) -> None:
         """Ends."""
         self._connection.close()
+
+
+def line(what: object) -> bytes:
+    """What a process reads on its first line."""
+    return json.dumps(what).encode() + b"\n"
+
+
+def read_all(file: Path) -> int:
+    """Selects and decodes the bodies of all events; how many there are."""
+    with closing(sqlite3.connect(file)) as connection:
+        return sum(1 for (body,) in connection.execute("SELECT body FROM events ORDER BY row") if unpackb(body))
 
 
 def timed_commits(disk: Disk, batches: Sequence[Sequence[Row]]) -> list[float]:

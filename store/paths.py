@@ -7,7 +7,7 @@ import re
 
 def is_under(path: str, scope: str) -> bool:
     """Whether `path` is `scope` itself or lies below it."""
-    return path == scope or path.startswith(scope + ".")
+    return path == scope or (path.startswith(scope) and path[len(scope)] == ".")
 
 
 def subject_pattern(subject: str) -> re.Pattern[str]:

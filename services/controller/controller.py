@@ -26,12 +26,14 @@ STOP_GRACE = 0.5
 
 
 class Controller:
-    """Registry and membership, submit and track, selectors, repair."""
+    """Registry and membership, submit and track, selectors, repair. Without its API (`answers`) it can share
+    the server of another tier."""
 
     name = "controller"
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, *, answers: bool = True) -> None:
         self._runtime = runtime
+        self._answers = answers
         self.registry = Registry(runtime)
         self.membership = Membership(runtime, self.registry)
         self.inbound = Inbound(runtime, on_gap=lambda: self.asker.wake())
@@ -56,7 +58,8 @@ class Controller:
         await self._listen()
         await self._answerer.start()
         await self._runtime.bus.flush()
-        await self._api.start()
+        if self._answers:
+            await self._api.start()
 
     async def run(self) -> None:
         """Works until it is cancelled."""
@@ -75,7 +78,8 @@ class Controller:
 
     async def stop(self) -> None:
         """Takes no more requests; those under way end first."""
-        await self._api.stop(STOP_GRACE)
+        if self._answers:
+            await self._api.stop(STOP_GRACE)
 
     def _on_connection(self, connected: bool) -> None:
         if connected:

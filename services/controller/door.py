@@ -92,6 +92,8 @@ def sound(bodies: Iterable[bytes], origin: str) -> list[Event]:
     return events
 
 
+# The same paths and lives come with every command.
+@lru_cache(maxsize=65_536)
 def is_epoch(text: str) -> bool:
     """Whether this can be the name of a life of a log."""
     return _EPOCH.fullmatch(text) is not None
@@ -138,8 +140,18 @@ def _check_mail(event: Event, data: TypeAdapter[Any]) -> None:
 
 def _check_place(path: str, number: int, source: str, field: str) -> None:
     """Mail comes from above its addressees, or from themselves."""
-    paths.parse_path(path, field)
+    if not _is_path(path):
+        paths.parse_path(path, field)
     _must(is_under(path, source) and 1 <= number <= _MOST, field)
+
+
+@lru_cache(maxsize=65_536)
+def _is_path(text: str) -> bool:
+    try:
+        paths.parse_path(text)
+    except OteError:
+        return False
+    return True
 
 
 def _is_time(text: str) -> bool:

@@ -31,6 +31,9 @@ from store.api import Reader
 
 logger = structlog.get_logger()
 
+#: Of this program; to find it takes reading files.
+VERSION = version("ote-bus")
+
 #: How long the living owner of a path has to answer when another asks for admission (seconds).
 CLAIM_WAIT = 0.3
 
@@ -85,7 +88,7 @@ class Membership:
             "path": self._me,
             "tags": tags.parse_tags(settings.tags),
             "shims": [{"kind": kind, "default": kind == settings.shims[0]} for kind in settings.shims],
-            "version": version("ote-bus"),
+            "version": VERSION,
             "resources": resources(settings.state),
             "instance": self._runtime.instance,
             "depth": self._runtime.depth,
@@ -111,7 +114,7 @@ class Membership:
             time=now(),
             load=os.getloadavg()[0],
             resources=resources(self._runtime.settings.state),
-            version=version("ote-bus"),
+            version=VERSION,
         )
         try:
             self._runtime.bus.send(subjects.heartbeat(self._me), msgpack.packb(heartbeat.model_dump()))

@@ -6,6 +6,7 @@ A cluster behind one that is offline is offline too, whatever was heard of it la
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -59,15 +60,25 @@ class Registry:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self.snapshot = Snapshot({})
+        self._next: asyncio.Task[None] | None = None
+        self._reading = asyncio.Lock()
 
     async def start(self) -> None:
         """Reads the projection."""
         await self.refresh()
 
     async def refresh(self) -> None:
-        """Reads it again."""
-        rows = await self._runtime.log.read(lambda reader: reader.clusters(self._runtime.path))
-        self.snapshot = Snapshot({row.path: _sound(row) for row in rows if _is_path(row.path)})
+        """Reads it again. All who ask while it is being read share the next reading: thousands join at once."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._read(), name="read the registry")
+        await asyncio.shield(self._next)
+
+    async def _read(self) -> None:
+        async with self._reading:
+            # Whoever asks from here on may want to see what comes after this reading.
+            self._next = None
+            rows = await self._runtime.log.read(lambda reader: reader.clusters(self._runtime.path))
+            self.snapshot = Snapshot({row.path: _sound(row) for row in rows if _is_path(row.path)})
 
     async def run(self, refreshed: Callable[[], Awaitable[None]]) -> None:
         """Follows what is said of clusters, and tells when the snapshot is new."""
@@ -75,9 +86,11 @@ class Registry:
         await self.refresh()
         await refreshed()
         async for _ in self._runtime.log.follow(after=after, types=TYPES):
+            begin = time.monotonic()
             await self.refresh()
             await refreshed()
-            await asyncio.sleep(DEBOUNCE)
+            # With many clusters this takes its time: half of it is left to other work.
+            await asyncio.sleep(max(DEBOUNCE, time.monotonic() - begin))
 
     def resolve(self, selector: str, field: str = "to") -> list[str]:
         """The paths that the selector in this field names; errors as `services.controller.selector.resolve`."""

@@ -54,12 +54,14 @@ CONTROL = (types.CANCEL, types.RESOLVE)
 
 
 class Host:
-    """Executes what was received here, with the shims of this cluster; the first one is the default."""
+    """Executes what was received here, with the shims of this cluster; the first one is the default. Unless it
+    `serves` them, nobody else reaches them on the bus: it can share the server of another tier."""
 
     name = "shims"
 
-    def __init__(self, runtime: Runtime, shims: Sequence[AnyShim]) -> None:
+    def __init__(self, runtime: Runtime, shims: Sequence[AnyShim], *, serves: bool = True) -> None:
         self._runtime = runtime
+        self._serves = serves
         self._me = runtime.path
         self._shims: Mapping[str, AnyShim] = {shim.kind: shim for shim in shims}
         self._default = shims[0].kind if shims else None
@@ -84,7 +86,7 @@ class Host:
             self._runtime.spawn(self._resolve(event), "resolve")
         self._runtime.mail.connect(self._on_mail)
         for shim in self._shims.values():
-            if transactional(shim):
+            if self._serves and transactional(shim):
                 run = in_log(shim, self._runtime.log)  # type: ignore[arg-type]
                 await self._stack.enter_async_context(ServedShim(self._runtime.bus, shim.kind, shim.describe, run))
         await self._queries.start()

@@ -69,16 +69,16 @@ class MemoryTx(MemoryReader[E]):
             if is_under(event.source, self.source):
                 self._reach(state.streams, stream, event.seq, lambda n: (stream, n) in state.places)
         for entry in event.to:
-            self._fill(event, entry.path, entry.number, row, cover=False)
+            if is_under(entry.path, self.source):
+                self._fill(event, entry.path, entry.number, row, cover=False)
         for cover in event.supersedes:
-            self._fill(event, cover.path, cover.number, row, cover=True)
+            if is_under(cover.path, self.source):
+                self._fill(event, cover.path, cover.number, row, cover=True)
         for fold in self._folds:
             if event.type in fold.types:
                 fold.apply(self._tables, [state.filed(row)])
 
     def _fill(self, event: E, target: str, number: int, row: int, *, cover: bool) -> None:
-        if not is_under(target, self.source):
-            return
         state, box = self._state, Mailbox(event.source, event.epoch, target)
         there = state.fills.get((box, number), Fill())
         if not cover and there.event is None:

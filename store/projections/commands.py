@@ -139,7 +139,13 @@ class Commands:
         """One query for each table and batch, instead of one for each record."""
         named = [(event, id) for _, event, _ in batch if (id := text(event.data, "command"))]
         tables.rows(COMMANDS).load((id,) for event, id in named if event.type == SUBMITTED)
-        addressed = ((id, a.path) for event, id in named if event.type == SUBMITTED for a in event.to)
+        addressed = (
+            (id, a.path)
+            for event, id in named
+            if event.type == SUBMITTED
+            for a in event.to
+            if is_under(a.path, self._source)
+        )
         reported = ((id, event.source) for event, id in named if event.type in _REPORTS)
         tables.rows(TARGETS).load((*addressed, *reported))
 

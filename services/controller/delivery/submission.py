@@ -1,7 +1,7 @@
 """Submit: one transaction records the command and gives each addressee the next number of its mailbox.
 
-A command to many is recorded as chunks of a few hundred addressees, grouped by subtree; each chunk is
-an event of its own with the same command id, on the narrowest subject that covers its addressees.
+A command to many is recorded as chunks of tens to a few hundred addressees, grouped by subtree; each chunk
+is an event of its own with the same command id, on the narrowest subject that covers its addressees.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
+from itertools import groupby
 from typing import Any
 
 from bus import subjects
@@ -23,6 +24,9 @@ from store.api import CommandRow, Reader, TargetRow, Tx
 
 #: Addressees of one event: 10,000 targets are some tens of messages, each well below 64 KB.
 CHUNK = 300
+
+#: So many of them in one subtree have an event of their own.
+OWN_CHUNK = 30
 
 _PAGE = 1000
 
@@ -94,8 +98,23 @@ CommonTag = Callable[[Sequence[str]], str | None]
 def plan(targets: Sequence[Target], common_tag: CommonTag) -> list[Chunk]:
     """The targets in chunks by subtree, each with the narrowest subject that covers it."""
     ordered = sorted(targets, key=lambda target: target.path.split("."))
-    parts = [ordered[start : start + CHUNK] for start in range(0, len(ordered), CHUNK)]
-    return [Chunk(_narrowest([t.path for t in part], common_tag), part) for part in parts]
+    return [Chunk(_narrowest([t.path for t in part], common_tag), part) for part in _parts(ordered)]
+
+
+def _parts(targets: list[Target]) -> list[list[Target]]:
+    """A subtree with many of the targets has chunks of its own: others need not carry and read them."""
+    if len(targets) < 2 * OWN_CHUNK:
+        return [targets] if targets else []
+    level = common_scope([target.path for target in targets]).count(".") + 1
+    parts: list[list[Target]] = []
+    scattered: list[Target] = []
+    for _, group in groupby(targets, key=lambda target: target.path.split(".")[level : level + 1]):
+        subtree = list(group)
+        if len(subtree) < OWN_CHUNK:
+            scattered += subtree
+        else:
+            parts += _parts(subtree)
+    return parts + [scattered[start : start + CHUNK] for start in range(0, len(scattered), CHUNK)]
 
 
 def _narrowest(paths: Sequence[str], common_tag: CommonTag) -> str:
