@@ -12,7 +12,7 @@ WORKERS ?= 2
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup venv check format test test-long demo lab bench lock clean
+.PHONY: help setup venv check format test test-long docs demo lab bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+)[a-z -]*:.*## /\1|/' | while IFS='|' read -r t d; do printf '  make %-10s %s\n' "$$t" "$$d"; done
@@ -44,6 +44,10 @@ test: $(STAMP) ## the tests; ARGS="-k name" picks some
 
 test-long: $(STAMP) ## the tests that take their time
 	$(BIN)/pytest -m long $(ARGS)
+
+docs: $(STAMP) ## docs/cli.md and docs/schemas anew, from the code
+	$(BIN)/python -m services.cli.reference
+	$(BIN)/python -m bus.schemas
 
 demo: $(STAMP) ## the main job, end to end; ARGS="--seed 7" replays a run
 	$(BIN)/ote demo $(ARGS)

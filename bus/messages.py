@@ -322,9 +322,9 @@ class ResolveSelectorAnswer(Answer):
 
 class LogRequest(Request):
     """Events of this tier's log behind row `after`. `source` is a path or `under:PATH`, `subject` may hold
-    NATS wildcards, `since` is compared with the events' time. `latest` asks for the end of the log instead of
-    its beginning. With `wait`, the answer comes when there is
-    at least one event, or the time is over."""
+    NATS wildcards, `since` and `until` are compared with the events' time, both inclusive. `latest` asks for
+    the end of the log instead of its beginning. With `wait`, the answer comes when there is at least one event,
+    or the time is over."""
 
     after: Row | None = None
     limit: Limit = DEFAULT_LIMIT
@@ -332,6 +332,7 @@ class LogRequest(Request):
     source: str | None = Field(None, min_length=1, max_length=1000)
     subject: str | None = Field(None, min_length=1, max_length=1000)
     since: Time | None = None
+    until: Time | None = None
     latest: bool | None = None
     wait: Wait | None = None
 

@@ -215,11 +215,12 @@ class Reader(Protocol[E]):
         source: str | None = None,
         subject: str | None = None,
         since: str | None = None,
+        until: str | None = None,
         latest: bool = False,
     ) -> list[Stored[E]]:
         """Events in row order: the first `limit` after a row, or the latest. `source` is exact or
-        `under:PATH`; `subject` may hold NATS wildcards; `since` is RFC 3339 text, compared with the
-        event's time."""
+        `under:PATH`; `subject` may hold NATS wildcards; `since` and `until` are RFC 3339 text,
+        compared with the event's time, both inclusive."""
         ...
 
     def stream(self, stream: Stream, *, after: int, limit: int) -> list[E]:

@@ -31,6 +31,13 @@ Files = Annotated[
 async def apply(*, filename: Files, sending: Sending, wait: Wait = False, common: Common = COMMON) -> Exit:
     """Applies manifests to clusters, as one command.
 
+    For example:
+
+        ote apply -f shop.yaml --on site1 --wait
+        ote apply -f manifests/ --on 'tag:camera and not under:root.west' --dry-run
+        kubectl get configmap shop -o yaml | ote apply -f - --on root.east.site1
+        ote apply -f shop.yaml --on tag:zone=eu --key shop --ttl 7d
+
     Parameters
     ----------
     filename
@@ -56,6 +63,12 @@ async def delete(
     common: Common = COMMON,
 ) -> Exit:
     """Deletes objects from clusters, as one command: those of manifests, or one by kind and name.
+
+    For example:
+
+        ote delete ConfigMap shop -n shop --on tag:camera --wait
+        ote delete -f manifests/ --on root.east.site1 --ignore-not-found
+        ote delete Deployment web --api-version apps/v1 --on under:root.east --ttl 1h
 
     Parameters
     ----------

@@ -32,6 +32,11 @@ async def ask(
     Only verbs that change nothing may be asked, such as get and list; anything else is a command (ote run), and
     refused here. Ends with 1 if a cluster did not answer, or not with success, and with 4 if none answered.
 
+    For example:
+
+        ote ask list kind=ConfigMap --on tag:camera
+        ote ask get kind=ConfigMap name=shop --on under:root.east --timeout 2s -o json
+
     Parameters
     ----------
     verb

@@ -22,6 +22,11 @@ async def cancel(id: str, /, *, target: Path = None, common: Common = COMMON) ->
 
     Refused (exit code 6) if it was delivered everywhere.
 
+    For example:
+
+        ote cancel 01939a3c-0000-7000-8000-000000000001
+        ote cancel 01939a3c-0000-7000-8000-000000000001 --target root.east.site1
+
     Parameters
     ----------
     id
@@ -47,6 +52,11 @@ async def resolve(
     common: Common = COMMON,
 ) -> None:
     """Decides what is in doubt: a command that had started when its cluster stopped, and is not safe to repeat.
+
+    For example:
+
+        ote resolve 01939a3c-0000-7000-8000-000000000001 --target root.site1 --as done
+        ote resolve 01939a3c-0000-7000-8000-000000000001 --target root.site1 --as retry
 
     Parameters
     ----------

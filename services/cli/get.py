@@ -23,6 +23,12 @@ app = App(name="get", help="Lists clusters or commands.")
 async def clusters(selector: str | None = None, /, *, tree: bool = False, common: Common = COMMON) -> None:
     """Lists clusters: all that this tier knows, or those that a selector names.
 
+    For example:
+
+        ote get clusters --tree
+        ote get clusters 'tag:camera and under:root.east' -o wide
+        ote get clusters like:cam -o name
+
     Parameters
     ----------
     selector
@@ -45,6 +51,12 @@ async def commands(
     common: Common = COMMON,
 ) -> None:
     """Lists commands, the newest first.
+
+    For example:
+
+        ote get commands
+        ote get commands --pending --on root.east.site1
+        ote get commands --limit 5 -o json
 
     Parameters
     ----------

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from bus.errors import BadRequest
 from services.cli.local_api import PAGE, TIMEOUT, LocalApi, local_api
 from services.cli.options import COMMON, Common, Moment
 from services.cli.printing import show, show_line, show_names
@@ -22,14 +23,24 @@ async def log(
     *,
     follow: Annotated[bool, Parameter(name=["--follow", "-f"])] = False,
     since: Moment | None = None,
+    until: Annotated[Moment | None, Parameter(name=["--until", "--at"])] = None,
     type: str | None = None,
     source: Annotated[str | None, Parameter(metavar="PATH")] = None,
     subject: str | None = None,
     limit: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     common: Common = COMMON,
 ) -> None:
-    """Prints events as CloudEvents (-o json: one a line), in the order in which this tier stored them: the
-    latest 100, or, with --since, all from then on.
+    """Prints events of the log as CloudEvents (-o json: one a line).
+
+    They come in the order in which this tier stored them: the latest 100, or, with --since, all from then on. With
+    --at TIME: the latest as of then.
+
+    For example:
+
+        ote log --limit 5
+        ote log --follow --source under:root.east
+        ote log --at 2026-11-23T03:00:00Z -o wide
+        ote log --since 2h --until 1h --type ote.cluster.offline.v1
 
     Parameters
     ----------
@@ -37,6 +48,8 @@ async def log(
         Go on with new events until Ctrl-C.
     since
         Only events of this time or later: 10m, 2h, or 2026-11-23T08:00:00Z.
+    until
+        Only events of this time or earlier. Without --since: the end of the log as it was then.
     type
         Only events of this type: ote.command.submitted.v1.
     source
@@ -46,7 +59,13 @@ async def log(
     limit
         At most so many: the latest, or, with --since, the first.
     """
-    filters = {"since": since, "type": type, "source": source, "subject": subject}
+    if follow and until is not None:
+        raise BadRequest(
+            "what is still to come is not before --until", field="--follow", hint="leave one of the two out"
+        )
+    if since is not None and until is not None and since > until:
+        raise BadRequest(f"--since {since} is later than --until {until}", field="--since", hint="change the two over")
+    filters = {"since": since, "until": until, "type": type, "source": source, "subject": subject}
     async with local_api(common) as api:
         await _events(api, filters, limit, follow, common)
 

@@ -40,9 +40,9 @@ _COMMANDS = {
 }
 
 
-def build(chosen: str = "") -> App:
-    """The application, with each command registered by the place of its code. The chosen command is helped by its
-    own docstring, which is longer than what stands in the list."""
+def build(chosen: str | None = "") -> App:
+    """The application, with each command registered by the place of its code. The chosen command (None: each) is
+    helped by its own docstring, which is longer than what stands in the list."""
     app = App(
         name="ote",
         help="Commands to a tree of edge clusters: recorded before they are sent, in order, once.",
@@ -57,7 +57,7 @@ def build(chosen: str = "") -> App:
     for order, (title, commands) in enumerate(_COMMANDS.items()):
         group = Group(title, sort_key=order)
         for position, (name, (place, summary)) in enumerate(commands.items()):
-            text = None if name == chosen else summary
+            text = None if chosen in (name, None) else summary
             app.command(f"services.cli.{place}", name=name, help=text, group=group, sort_key=position)
     return app
 

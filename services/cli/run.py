@@ -23,6 +23,12 @@ async def run(
 ) -> Exit:
     """Runs a verb of a shim on clusters and shows the results.
 
+    For example:
+
+        ote run --on site1 list kind=ConfigMap
+        ote run --on tag:camera scale kind=Deployment name=web replicas:=3 --wait 5m
+        ote run --on root.east.site1 --shim greet greet '{"name": "ann"}' --no-wait
+
     Parameters
     ----------
     verb

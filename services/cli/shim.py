@@ -30,8 +30,14 @@ async def check(
     timeout: Annotated[Span, Parameter(show_default=True)] = 5.0,
     common: Common = COMMON,
 ) -> Exit:
-    """Checks that a running shim keeps the shim wire: a verb that does not exist is executed, and one that only
-    reads, or the one that is named.
+    """Checks that a running shim keeps the shim wire.
+
+    A verb that does not exist is executed, and one that only reads, or the one that is named.
+
+    For example:
+
+        ote shim check greet
+        ote shim check greet --verb greet name=ann --timeout 30s
 
     Parameters
     ----------

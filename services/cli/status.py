@@ -16,6 +16,12 @@ from services.cli.waiting import wait_for
 async def status(id: str | None = None, /, *, watch: bool = False, common: Common = COMMON) -> Exit:
     """How this tier is doing: what is offline since when, undelivered, in doubt, the log. With an id: that command.
 
+    For example:
+
+        ote status
+        ote status 01939a3c-0000-7000-8000-000000000001 --watch
+        ote status --tier root.east -o json
+
     Parameters
     ----------
     id

@@ -57,8 +57,16 @@ WHICH = Which()
 
 @app.command(name="verify")
 async def verify_log(*, which: Which = WHICH) -> Exit:
-    """Checks a log: that the file is whole, that each event is what its checksum says, and that all that is derived
-    follows from the events. Changes nothing; the tier may be running. The exit code is 1 if something is wrong."""
+    """Checks a log.
+
+    The file must be whole, each event what its checksum says, and all that is derived must follow from the events.
+    Changes nothing; the tier may be running. The exit code is 1 if something is wrong.
+
+    For example:
+
+        ote store verify --state /var/lib/ote/site1
+        ote store verify --log backup.db -o json
+    """
     file = which.file()
     with _progress() as step:
         findings = await asyncio.to_thread(verify, file, Event.decode, step)
@@ -69,6 +77,11 @@ async def verify_log(*, which: Which = WHICH) -> Exit:
 @app.command
 async def rebuild(projection: str | None = None, /, *, which: Which = WHICH) -> None:
     """Drops what is derived from the events of a log, and derives it again. The events stay as they are.
+
+    For example:
+
+        ote store rebuild --state /var/lib/ote/site1
+        ote store rebuild clusters --log /var/lib/ote/site1/log.db
 
     Parameters
     ----------

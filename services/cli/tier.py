@@ -48,6 +48,12 @@ def tier(
     A tier without a parent is a root. What is not given here is read from the environment
     (OTE_TIER_STATE, OTE_TIER_PARENT, ...). When it is up, it prints how to reach it.
 
+    For example:
+
+        ote tier --path root --no-shims --port 4222 --leaf-port 7422
+        ote tier --path root.east.site1 --parent nats-leaf://child:SECRET@east:7422 --tag camera --tag zone=eu
+        ote tier --path root.east.site1 --state /var/lib/ote/site1 --shim local --shim greet
+
     Parameters
     ----------
     path

@@ -50,6 +50,7 @@ class Events:
                 source=request.source,
                 subject=request.subject,
                 since=request.since,
+                until=request.until,
                 latest=bool(request.latest),
             )
             if request.latest:

@@ -46,6 +46,7 @@ class MemoryReader(Generic[E]):
         source: str | None = None,
         subject: str | None = None,
         since: str | None = None,
+        until: str | None = None,
         latest: bool = False,
     ) -> list[Stored[E]]:
         pattern = subject_pattern(subject) if subject is not None else None
@@ -61,6 +62,7 @@ class MemoryReader(Generic[E]):
                 and (source is None or event.source == scope or (source != scope and is_under(event.source, scope)))
                 and (pattern is None or pattern.fullmatch(event.subject))
                 and (since is None or event.time >= since)
+                and (until is None or event.time <= until)
             ):
                 found.append(self._state.rows[row])
         return found[::-1] if latest else found

@@ -83,6 +83,7 @@ class SqlReader(Generic[E]):
         source: str | None = None,
         subject: str | None = None,
         since: str | None = None,
+        until: str | None = None,
         latest: bool = False,
     ) -> list[Stored[E]]:
         self._settle()
@@ -98,6 +99,8 @@ class SqlReader(Generic[E]):
             wanted = wanted.where(e.source == scope if scope == source else sa.or_(e.source == scope, below))
         if since is not None:
             wanted = wanted.where(e.time >= since)
+        if until is not None:
+            wanted = wanted.where(e.time <= until)
         if subject is None:
             rows: Iterable[Any] = self._session.connection.execute(wanted.limit(limit))
             found = [Stored(row, self._decode(body)) for row, _, body in rows]

@@ -213,6 +213,11 @@ async def test_the_log_is_paged_and_filtered(api: ScriptedApi, ote: Ote, nats_se
         as_json = await ote("log", "--limit", "3", "-o", "json")
         assert len(as_json.lines) == 3 and '"specversion": "1.0"' in as_json.lines[0]
         assert (await ote("log", "--limit", "2", "-o", "name")).lines == [event["id"] for event in events[:2]]
+        assert (await ote("log", "--at", "2026-11-01T00:00:00Z")).code == 0
+        assert api.of("log")[-1] == {"until": "2026-11-01T00:00:00.000000Z", "limit": 100, "latest": True}
+        for words in (["--follow", "--at", "1h"], ["--since", "1h", "--until", "2h"]):
+            refused = await ote("log", *words)
+            assert (refused.code, refused.out) == (2, "") and "hint: " in refused.err
 
 
 async def test_following_the_log_until_interrupted(api: ScriptedApi, ote: Ote, nats_server: NatsServer) -> None:

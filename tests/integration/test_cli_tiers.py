@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from pathlib import Path
 
@@ -107,3 +108,16 @@ async def test_what_is_asked_for_wrongly(ote: Ote) -> None:
         ran = await ote(*words)
         assert (ran.code in code, said in ran.err) == (True, True), (words, ran)
         assert "Traceback" not in ran.err
+
+
+async def test_the_log_as_it_was(ote: Ote) -> None:
+    sent = [(await ote("run", "--on", EAST, "list", "kind=ConfigMap", "-o", "json")).json()["id"] for _ in range(2)]
+    submitted = ("log", "--type", "ote.command.submitted.v1", "-o", "json")
+    first, second = [json.loads(line) for line in (await ote(*submitted)).lines]
+    assert [event["data"]["command"] for event in (first, second)] == sent
+    for words, expected in (
+        (("--at", first["time"]), [first]),
+        (("--at", second["time"]), [first, second]),
+        (("--since", second["time"], "--until", second["time"]), [second]),
+    ):
+        assert [json.loads(line) for line in (await ote(*submitted, *words)).lines] == expected

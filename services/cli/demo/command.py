@@ -35,8 +35,15 @@ async def demo(
     state: Annotated[Path | None, Parameter(metavar="DIR")] = None,
     keep: bool = False,
 ) -> Exit:
-    """Plays the main job with real tiers: a shop is applied from the root to clusters four tiers down, links are
-    cut, a process is killed, and in the end every log is audited. The exit code is 0 only if every promise held.
+    """Plays the main job with real tiers.
+
+    A shop is applied from the root to clusters four tiers down, links are cut, a process is killed, and in the end
+    every log is audited. The exit code is 0 only if every promise held.
+
+    For example:
+
+        ote demo
+        ote demo --seed 7 --state demo --keep
 
     Parameters
     ----------

@@ -46,6 +46,8 @@ async def doctor(
     in doubt, at disks, clocks and versions; and on this machine at the program nats-server, and at the ports and the
     log of the state directory. The exit code is 1 if something is wrong.
 
+    For example:
+
         ote doctor
         ote doctor --state /var/lib/ote/site1 --verify
         ote doctor -o json

@@ -47,6 +47,11 @@ OPTIONS = LabOptions()
 async def up(*, detach: bool = False, options: LabOptions = OPTIONS) -> Exit:
     """Starts the lab, or what of it does not run. It stays until Ctrl-C, which takes everything down.
 
+    For example:
+
+        ote lab up
+        ote lab up --detach --state /tmp/lab
+
     Parameters
     ----------
     detach
@@ -69,7 +74,12 @@ async def _up(lab: Lab, detach: bool, options: LabOptions) -> Exit:
 
 @app.command(name="status")
 def show_status(*, options: LabOptions = OPTIONS) -> Exit:
-    """Shows each tier: whether it runs, its link, its processes, its log file. The exit code is 1 if one is not up."""
+    """Shows each tier: whether it runs, its link, its processes, its log file. The exit code is 1 if one is not up.
+
+    For example:
+
+        ote lab status
+    """
     lab = _known(options)
     found = status(lab)
     _print(as_data(found), as_table(found), list(found), options)
@@ -78,7 +88,12 @@ def show_status(*, options: LabOptions = OPTIONS) -> Exit:
 
 @app.command
 async def down(*, options: LabOptions = OPTIONS) -> Exit:
-    """Stops everything that runs of the lab. What its tiers know stays in the directory, for the next start."""
+    """Stops everything that runs of the lab. What its tiers know stays in the directory, for the next start.
+
+    For example:
+
+        ote lab down
+    """
     return await guarded(_down(options))
 
 
@@ -92,6 +107,11 @@ async def _down(options: LabOptions) -> Exit:
 @app.command
 async def cut(path: str, /, *, hang: bool = False, options: LabOptions = OPTIONS) -> Exit:
     """Cuts the link between a tier and its parent.
+
+    For example:
+
+        ote lab cut root.east
+        ote lab cut root.east.site1 --hang
 
     Parameters
     ----------
@@ -113,6 +133,10 @@ async def _cut(path: str, hang: bool, options: LabOptions) -> Exit:
 @app.command
 async def heal(path: str, /, *, options: LabOptions = OPTIONS) -> Exit:
     """Heals the link between a tier and its parent.
+
+    For example:
+
+        ote lab heal root.east
 
     Parameters
     ----------
