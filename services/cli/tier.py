@@ -18,6 +18,7 @@ from bus.errors import BadRequest
 from services.cli.options import Span
 from services.controller.controller import Controller
 from services.shims.host import Host
+from services.shims.local.cluster import parse_nodes
 from services.shims.shims import make_shims
 from services.tier.run import Factory, run_tier
 from services.tier.runtime import Runtime
@@ -31,6 +32,7 @@ def tier(
     parent: str | None = None,
     tag: Annotated[list[str] | None, Parameter(metavar="TAG", negative=())] = None,
     shim: Annotated[list[str] | None, Parameter(metavar="KIND", negative="--no-shims")] = None,
+    node: Annotated[list[str] | None, Parameter(metavar="AMOUNTS", negative="--no-nodes")] = None,
     service: Annotated[list[str] | None, Parameter(metavar="NAME", negative=())] = None,
     host: str | None = None,
     port: int | None = None,
@@ -67,6 +69,9 @@ def tier(
     shim
         A shim of this cluster, the first is the default; local if none is given. Any other kind is
         whoever answers on ote.local.shim.KIND.
+    node
+        A node of the local shim, and what it has: cpu=4,memory=8Gi,nvidia.com/gpu=1; with 3* before it, three of
+        them. May be given several times; two of cpu=4,memory=8Gi if none is given.
     service
         controller or shims: only this in this process. May be given several times; both by default. Without
         the controller it joins the tier that runs on the state directory.
@@ -97,6 +102,7 @@ def tier(
         "parent": parent,
         "tags": tag,
         "shims": shim,
+        "nodes": node,
         "services": service,
         "host": host,
         "port": port,
@@ -132,11 +138,13 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 
 def _settings(given: Mapping[str, Any]) -> TierSettings:
     try:
-        return TierSettings(**given)
+        settings = TierSettings(**given)
+        parse_nodes(settings.nodes)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise BadRequest(first["msg"], field=field, hint="ote tier --help") from None
+    return settings
 
 
 def _host(runtime: Runtime) -> Host:

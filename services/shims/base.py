@@ -113,6 +113,11 @@ class Shim(_Described, Protocol):
 class TransactionalShim(_Described, Protocol):
     """A shim whose whole effect is events of this tier's log."""
 
+    def begin_in(self, tx: Reader[Event]) -> list[Draft]:
+        """What it does when its tier starts, before any command; nothing where it has been done. As quick and
+        repeatable as a command."""
+        ...
+
     def execute_in(self, tx: Reader[Event], request: Request) -> tuple[Answer, list[Draft]]:
         """Carries it out on what the transaction sees; the caller appends the drafts to the same
         transaction. Quick, repeatable, no I/O, and never raises: what is wrong is in the answer."""

@@ -26,6 +26,7 @@ from services.shims.job import (
     SETTLED,
     AnyShim,
     Job,
+    begin_in,
     execute_in,
     is_settled,
     keys_of,
@@ -73,7 +74,11 @@ class Host:
         self._stopped = False
 
     async def start(self) -> None:
-        """Goes on with what was received and has no final; then listens."""
+        """Begins where a shim has something to begin, and goes on with what was received and has no final; then
+        listens."""
+        for shim in self._shims.values():
+            if transactional(shim):
+                await self._runtime.log.write(partial(begin_in, shim))
         self._row, unfinished, verdicts = await self._runtime.log.read(
             lambda reader: (reader.last_row(), reader.unfinished(self._me), verdicts_left(reader, self._me))
         )

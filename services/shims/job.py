@@ -81,6 +81,17 @@ def execute_in(shim: AnyShim, tx: Reader[Event], request: Request) -> tuple[Answ
         return Answer.failed("shim-error", f"the shim {shim.kind} failed: {error}"), []
 
 
+def begin_in(shim: AnyShim, tx: Tx[Event]) -> None:
+    """What a transactional shim does when the tier starts; a fault in its own code does not hold the tier up."""
+    try:
+        drafts = shim.begin_in(tx)  # type: ignore[union-attr]
+    except FAULTS:
+        logger.exception("shim failed to begin", kind=shim.kind)
+        return
+    for draft in drafts:
+        tx.append(draft)
+
+
 def is_settled(tx: Tx[Event], job: Job) -> bool:
     """Whether the command has its final already, from an earlier life of its origin."""
     if not job.may_be_settled:

@@ -12,4 +12,10 @@ from services.tier.runtime import Runtime
 
 def make_shims(runtime: Runtime, kinds: Sequence[str]) -> list[AnyShim]:
     """The shims of this cluster, in order."""
-    return [LocalShim(runtime.log) if kind == LocalShim.kind else RemoteShim(runtime.bus, kind) for kind in kinds]
+    return [_make(runtime, kind) for kind in kinds]
+
+
+def _make(runtime: Runtime, kind: str) -> AnyShim:
+    if kind == LocalShim.kind:
+        return LocalShim(runtime.log, runtime.settings.nodes)
+    return RemoteShim(runtime.bus, kind)

@@ -23,6 +23,10 @@ class TierSettings(BaseSettings):
     shims: list[str] = Field(
         ["local"], description="Shims of this cluster, the first is the default; none: this tier only routes"
     )
+    nodes: list[str] = Field(
+        ["2*cpu=4,memory=8Gi"],
+        description="Nodes of the local shim, what each has: 2*cpu=4,memory=8Gi,nvidia.com/gpu=1",
+    )
     services: list[Literal["controller", "shims"]] = Field(
         ["controller", "shims"],
         min_length=1,

@@ -37,7 +37,35 @@ async def test_objects_outlive_the_process(tmp_path: Path) -> None:
     async with open_log(path, source="root.site1", decode=Event.decode) as log:
         assert await do(log, "get", {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}) == before
         assert (await do(log, "apply", DEPLOYMENT))["objects"][0]["result"] == "unchanged"
-        assert await do(log, "list", {}) == {"apiVersion": "v1", "kind": "List", "metadata": {}, "items": [before]}
+        listed = {"apiVersion": "v1", "kind": "List", "metadata": {}, "items": [before]}
+        assert await do(log, "list", {"kind": "Deployment"}) == listed
+
+
+async def begin(log: Log[Event], *nodes: str) -> int:
+    """Starts the cluster, as its tier does; says how much was written."""
+    shim = LocalShim(log, nodes)
+    return await log.write(lambda tx: len([tx.append(draft) for draft in shim.begin_in(tx)]))
+
+
+async def test_pods_outlive_the_process_and_follow_its_nodes(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+
+    async def nodes_of_pods(log: Log[Event]) -> list[str]:
+        pods = (await do(log, "list", {"kind": "Pod"}))["items"]
+        return sorted(pod["spec"].get("nodeName", "none") for pod in pods)
+
+    async with open_log(path, source="root.site1", decode=Event.decode) as log:
+        await do(log, "apply", DEPLOYMENT)
+        assert await nodes_of_pods(log) == ["none", "none"]
+        assert await begin(log, "2*pods=1") == 6  # two nodes, two pods that run, and what counts them
+        before = await do(log, "list", {})
+    async with open_log(path, source="root.site1", decode=Event.decode) as log:
+        assert await begin(log, "2*pods=1") == 0
+        assert await do(log, "list", {}) == before
+        await begin(log, "pods=5")
+        assert await nodes_of_pods(log) == ["node-1", "node-1"]
+        await do(log, "delete", {"kind": "Deployment", "name": "web"})
+        assert [one["kind"] for one in (await do(log, "list", {}))["items"]] == ["Node"]
 
 
 async def test_commands_at_once_lose_nothing(tmp_path: Path) -> None:

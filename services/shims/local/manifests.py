@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from bus.errors import BadRequest
+from bus.errors import BadRequest, NotFound
 from bus.paths import shown
 from services.shims.keys import CLUSTER_SCOPED, DEFAULT_NAMESPACE, manifests_in
 from services.shims.local.names import labels_fault, name_fault, namespace_fault, subdomain_fault
@@ -77,13 +77,13 @@ def _manifest(at: str, document: Any, cluster_scoped: frozenset[str]) -> Manifes
     reference = _reference(at, document, cluster_scoped, bare=False)
     metadata = document["metadata"]
     if not reference.api_version:
-        raise _bad(at, "apiVersion", "Required value: such as v1 or apps/v1")
+        raise bad_field(at, "apiVersion", "Required value: such as v1 or apps/v1")
     for field, free in (("labels", False), ("annotations", True)):
         labels = metadata.get(field)
         if labels is not None and not isinstance(labels, dict):
-            raise _bad(at, f"metadata.{field}", f"Invalid value: {shown(labels)}: must be a map", reference)
+            raise bad_field(at, f"metadata.{field}", f"Invalid value: {shown(labels)}: must be a map", reference)
         if labels and (fault := labels_fault(labels, free_values=free)):
-            raise _bad(at, f"metadata.{field}", fault, reference)
+            raise bad_field(at, f"metadata.{field}", fault, reference)
     metadata = {**metadata, "namespace": reference.namespace or None}
     return Manifest(at, reference, {**document, "metadata": metadata})
 
@@ -91,27 +91,27 @@ def _manifest(at: str, document: Any, cluster_scoped: frozenset[str]) -> Manifes
 def _reference(at: str, document: Any, cluster_scoped: frozenset[str], *, bare: bool = True) -> Reference:
     """The object that is meant; its name may stand outside of `metadata` where a `bare` reference will do."""
     if not isinstance(document, Mapping):
-        raise _bad(at, "", f"Invalid value: {shown(document)}: must be a map")
+        raise bad_field(at, "", f"Invalid value: {shown(document)}: must be a map")
     in_metadata = not bare or "metadata" in document
     place = document.get("metadata", {}) if in_metadata else document
     if not isinstance(place, Mapping):
-        raise _bad(at, "metadata", f"Invalid value: {shown(place)}: must be a map")
+        raise bad_field(at, "metadata", f"Invalid value: {shown(place)}: must be a map")
     prefix = "metadata." if in_metadata else ""
     api_version = _api_version(at, document.get("apiVersion"))
     kind = document.get("kind")
     if kind is None or kind == "":
-        raise _bad(at, "kind", "Required value: such as Deployment")
+        raise bad_field(at, "kind", "Required value: such as Deployment")
     if not isinstance(kind, str) or not _KIND.fullmatch(kind):
-        raise _bad(at, "kind", f"Invalid value: {shown(kind)}: must be letters and digits")
+        raise bad_field(at, "kind", f"Invalid value: {shown(kind)}: must be letters and digits")
     name = place.get("name")
     if name is None:
-        raise _bad(at, f"{prefix}name", "Required value: an object has a name")
+        raise bad_field(at, f"{prefix}name", "Required value: an object has a name")
     reference = Reference(api_version, kind, "", str(name))
     if fault := name_fault(kind, name):
-        raise _bad(at, f"{prefix}name", fault, reference)
+        raise bad_field(at, f"{prefix}name", fault, reference)
     namespace = place.get("namespace") or DEFAULT_NAMESPACE
     if fault := namespace_fault(namespace):
-        raise _bad(at, f"{prefix}namespace", fault, reference)
+        raise bad_field(at, f"{prefix}namespace", fault, reference)
     return reference if kind in cluster_scoped else reference._replace(namespace=namespace)
 
 
@@ -122,10 +122,17 @@ def _api_version(at: str, value: Any) -> str:
         group, slash, version = value.rpartition("/")
         if _VERSION.fullmatch(version) and not (slash and subdomain_fault(group)):
             return value
-    raise _bad(at, "apiVersion", f"Invalid value: {shown(value)}: must be VERSION or GROUP/VERSION")
+    raise bad_field(at, "apiVersion", f"Invalid value: {shown(value)}: must be VERSION or GROUP/VERSION")
 
 
-def _bad(at: str, field: str, fault: str, reference: Reference | None = None) -> BadRequest:
+def missing(reference: Reference, at: str) -> NotFound:
+    """The error about an object that is not there."""
+    place = f" in namespace {reference.namespace!r}" if reference.namespace else ""
+    return NotFound(f"{reference} not found{place}", field=at or None)
+
+
+def bad_field(at: str, field: str, fault: str, reference: Reference | None = None) -> BadRequest:
+    """The error about a field of the manifest that stands there."""
     where = ".".join(part for part in (at, field) if part)
     message = ": ".join(part for part in (field, fault) if part)
     if reference:

@@ -55,6 +55,19 @@ def applied(live: dict[str, Any] | None, manifest: Mapping[str, Any], manager: s
     return identity | {key: value for key, value in merged.items() if key not in identity}
 
 
+def edited(live: dict[str, Any], spec: dict[str, Any], stamp: Stamp) -> dict[str, Any]:
+    """The object with another spec, set by nobody who would take it back: `live` itself when that is its spec.
+    Who owned a field that is another now does so no longer."""
+    if same(live["spec"], spec):
+        return live
+    after = {**live, "spec": spec}
+    entries: list[dict[str, Any]] = live["metadata"].get("managedFields", [])
+    before, now = _without_system(live), _without_system(after)
+    managed = [entry for other in entries if (entry := _trimmed(other, before, now))]
+    metadata = live["metadata"] | _server_metadata(live, after, stamp)
+    return after | {"metadata": metadata | ({"managedFields": managed} if entries else {})}
+
+
 def _without_system(manifest: Mapping[str, Any]) -> dict[str, Any]:
     metadata = {key: value for key, value in manifest.get("metadata", {}).items() if key not in _SYSTEM}
     return {**manifest, "metadata": metadata}

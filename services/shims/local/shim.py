@@ -1,13 +1,14 @@
 """The `local` shim: a small cluster that lives in the tier's own log.
 
 It takes any Kubernetes manifest. Its objects are events of the log (local-only: they are no news to
-other tiers), so that what a command did and what it answered commit together. It has no controllers:
-nothing else writes, a Namespace need not be there first, and deleting one deletes nothing in it.
+other tiers), so that what a command did and what it answered commit together, and what the cluster then
+does by itself: Deployments get pods, which run on simulated nodes as far as these have room. A Namespace
+need not be there first, and deleting one deletes nothing in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 from bus.errors import OteError
@@ -16,9 +17,10 @@ from bus.shim_messages import DescribeAnswer, WatchAnswer
 from bus.subjects import event as event_subject
 from services.shims.base import Answer, Request, Verb, description_of
 from services.shims.keys import objects_in
-from services.shims.local.manifests import Reference
+from services.shims.local.cluster import KINDS, NODES, furnish, parse_nodes, settle
+from services.shims.local.rollouts import workload_in
 from services.shims.local.verbs import VERBS
-from services.shims.local.view import View
+from services.shims.local.view import Change, View
 from store.api import Log, Reader
 
 APPLIED = "ote.object.applied.v1"
@@ -26,7 +28,8 @@ DELETED = "ote.object.deleted.v1"
 
 
 class LocalShim:
-    """The shim of kind `local`. `log` is only followed, by `watch`: a command reads its transaction."""
+    """The shim of kind `local`. `log` is only followed, by `watch`: a command reads its transaction. `nodes` is
+    what its nodes have, as `2*cpu=4,memory=8Gi`; BadRequest if that is wrong."""
 
     kind: Final = "local"
     verbs: Final[Mapping[str, Verb]] = {
@@ -36,14 +39,30 @@ class LocalShim:
         ),
         "get": Verb(True, objects_in, "{apiVersion?, kind, name, namespace?}", read_only=True),
         "list": Verb(True, description="{apiVersion?, kind?, namespace?, labelSelector?, limit?}", read_only=True),
+        "scale": Verb(True, workload_in, "{apiVersion?, kind?, name, namespace?, replicas}"),
+        "rollout-status": Verb(True, workload_in, "{name, namespace?}", read_only=True),
+        "rollout-history": Verb(True, workload_in, "{name, namespace?}", read_only=True),
+        "rollout-restart": Verb(False, workload_in, "{name, namespace?}"),
+        "rollout-undo": Verb(False, workload_in, "{name, namespace?, toRevision?}"),
+        "rollout-pause": Verb(True, workload_in, "{name, namespace?}"),
+        "rollout-resume": Verb(True, workload_in, "{name, namespace?}"),
     }
 
-    def __init__(self, log: Log[Event]) -> None:
+    def __init__(self, log: Log[Event], nodes: Sequence[str] = NODES) -> None:
         self._log = log
+        self._nodes = parse_nodes(nodes)
 
     async def describe(self) -> DescribeAnswer:
         """Its verbs."""
         return description_of(self.kind, self.verbs)
+
+    def begin_in(self, tx: Reader[Event]) -> list[Draft]:
+        """What is to be done when the tier starts: the nodes are as the settings say, and the pods where they
+        can be. Nothing, where that is so already."""
+        view = View(tx)
+        furnish(view, self._nodes)
+        settle(view)
+        return [_draft(tx.source, change) for change in view.changes]
 
     def execute_in(self, tx: Reader[Event], request: Request) -> tuple[Answer, list[Draft]]:
         """Carries out one verb: the answer, and the events that are its effect. An answer that is not
@@ -54,11 +73,13 @@ class LocalShim:
         view = View(tx)
         try:
             result = verb(view, request.args)
+            if any(change.reference.kind in KINDS for change in view.changes):
+                settle(view)
         except OteError as error:
             return Answer.refused(error), []
         except RecursionError:
             return Answer.failed("bad-request", "the arguments are nested too deep"), []
-        return Answer.done(result), [_draft(tx.source, *change) for change in view.changes]
+        return Answer.done(result), [_draft(tx.source, change) for change in view.changes]
 
     async def watch(self) -> AsyncIterator[WatchAnswer]:
         """All objects, then each change, for ever. A deleted object is told by its name alone."""
@@ -70,12 +91,13 @@ class LocalShim:
                 yield _told(stored.event.type, stored.event.data)
 
 
-def _draft(source: str, reference: Reference, now: dict[str, Any] | None) -> Draft:
-    if now is not None:
-        return Draft(APPLIED, event_subject(APPLIED, source), {"object": now}, shared=False)
-    api_version, kind, namespace, name = reference
+def _draft(source: str, change: Change) -> Draft:
+    by = {} if change.asked else {"by": "cluster"}
+    if change.now is not None:
+        return Draft(APPLIED, event_subject(APPLIED, source), {"object": change.now, **by}, shared=False)
+    api_version, kind, namespace, name = change.reference
     gone = {"apiVersion": api_version, "kind": kind, "namespace": namespace, "name": name}
-    return Draft(DELETED, event_subject(DELETED, source), gone, shared=False)
+    return Draft(DELETED, event_subject(DELETED, source), gone | by, shared=False)
 
 
 def _told(type: str, data: Mapping[str, Any]) -> WatchAnswer:

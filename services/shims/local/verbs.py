@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
-from uuid import uuid4
 
-from bus.errors import BadRequest, NotFound
+from bus.errors import BadRequest
+from services.shims.local import rollouts
+from services.shims.local.cluster import KINDS, check
+from services.shims.local.faults import Fault
 from services.shims.local.fields import canonical
 from services.shims.local.labels import label_test
-from services.shims.local.manifests import Reference, manifests, only, option, references
+from services.shims.local.manifests import Reference, bad_field, manifests, missing, only, option, references
 from services.shims.local.objects import Stamp, applied
 from services.shims.local.scopes import cluster_scoped
 from services.shims.local.view import View
@@ -33,10 +34,13 @@ def apply(view: View, args: Mapping[str, Any]) -> Result:
     if not manager:
         raise BadRequest("fieldManager: Required value: it may be left out, not empty", field="fieldManager")
     results = []
-    for _, reference, document in manifests(args, cluster_scoped(args, view.objects)):
+    for at, reference, document in manifests(args, cluster_scoped(args, view.objects)):
         before = view.find(reference)
+        if KINDS.get(reference.kind) == reference.api_version:
+            document = _without_status(document)
         after = applied(before, document, manager, _stamp(view))
         if after is not before:
+            _check(at, reference, after)
             view.put(after)
         results.append(_told(reference, "created" if not before else "unchanged" if after is before else "configured"))
     return {"objects": results}
@@ -52,7 +56,7 @@ def delete(view: View, args: Mapping[str, Any]) -> Result:
         if found:
             view.remove(found)
         elif not ignore:
-            raise _missing(reference, at)
+            raise missing(reference, at)
         results.append(_told(reference, "deleted" if found else "absent"))
     return {"objects": results}
 
@@ -62,7 +66,7 @@ def get(view: View, args: Mapping[str, Any]) -> Result:
     found = []
     for at, reference in _references(view, args):
         if (one := view.find(reference, at)) is None:
-            raise _missing(reference, at)
+            raise missing(reference, at)
         found.append(one)
     return found[0] if _wrapped(args) != "manifests" and len(found) == 1 else _list(found)
 
@@ -89,6 +93,13 @@ VERBS: Final[Mapping[str, Callable[[View, Mapping[str, Any]], Result]]] = {
     "delete": delete,
     "get": get,
     "list": list_,
+    "scale": rollouts.scale,
+    "rollout-status": rollouts.status,
+    "rollout-history": rollouts.history,
+    "rollout-restart": rollouts.restart,
+    "rollout-undo": rollouts.undo,
+    "rollout-pause": rollouts.pause,
+    "rollout-resume": rollouts.resume,
 }
 
 
@@ -106,17 +117,25 @@ def _references(view: View, args: Mapping[str, Any], *options: str) -> list[tupl
 
 
 def _stamp(view: View) -> Stamp:
-    time = datetime.now(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
-    return Stamp(str(uuid4()), view.next_version(), time)
+    return Stamp(view.new_uid(), view.next_version(), view.time)
+
+
+def _without_status(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The status of what the cluster looks after is its own, but for what a node has."""
+    return manifest if manifest["kind"] == "Node" else {key: manifest[key] for key in manifest if key != "status"}
+
+
+def _check(at: str, reference: Reference, object: Mapping[str, Any]) -> None:
+    if KINDS.get(reference.kind) != reference.api_version:
+        return
+    try:
+        check(object)
+    except Fault as fault:
+        raise bad_field(at, fault.field, fault.text, reference) from None
 
 
 def _told(reference: Reference, result: str) -> dict[str, str]:
     return {"kind": reference.kind, "name": reference.name, "namespace": reference.namespace, "result": result}
-
-
-def _missing(reference: Reference, at: str) -> NotFound:
-    place = f" in namespace {reference.namespace!r}" if reference.namespace else ""
-    return NotFound(f"{reference} not found{place}", field=at or None)
 
 
 def _list(found: list[dict[str, Any]], limit: int = LIST_LIMIT) -> Result:

@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from bus.event import Event, new_id
-from services.shims.base import Answer, Request, idempotent, objects_of
-from services.shims.local import LocalShim
-from store.memory.log import MemoryLog
+from services.shims.base import idempotent, objects_of
+from tests.unit.shims.small_cluster import Cluster
 
 DEPLOYMENT = {
     "apiVersion": "apps/v1",
@@ -38,44 +36,6 @@ WIDGETS = {
     "spec": {"scope": "Cluster", "group": "bus.example.com", "names": {"kind": "Widget", "plural": "widgets"}},
 }
 WIDGET = {"apiVersion": "bus.example.com/v1", "kind": "Widget", "metadata": {"name": "w1"}, "spec": {"size": 1}}
-
-
-class Cluster:
-    def __init__(self) -> None:
-        self.log: MemoryLog[Event] = MemoryLog("root.site1")
-        self.shim = LocalShim(self.log)
-
-    def answer(self, verb: str, args: Any) -> Answer:
-        """What the host does: effect and answer in one transaction."""
-        request = Request(new_id(), 1, verb, args)
-
-        def op(tx: Any) -> Answer:
-            answer, drafts = self.shim.execute_in(tx, request)
-            for draft in drafts:
-                assert not draft.shared
-                tx.append(draft)
-            return answer
-
-        answer = self.log.apply(op)
-        self.log.commit()
-        return answer
-
-    def do(self, verb: str, args: Any) -> Any:
-        answer = self.answer(verb, args)
-        assert answer.ok, answer.error
-        return answer.result
-
-    def fails(self, verb: str, args: Any) -> dict[str, str]:
-        before = self.log.query(lambda reader: reader.last_row())
-        answer = self.answer(verb, args)
-        assert not answer.ok and answer.result is None and answer.error
-        assert self.log.query(lambda reader: reader.last_row()) == before
-        return answer.error.body()
-
-    def object(self, kind: str, name: str, namespace: str = "default") -> dict[str, Any]:
-        result = self.do("get", {"kind": kind, "name": name, "namespace": namespace})
-        assert isinstance(result, dict)
-        return result
 
 
 @pytest.fixture
@@ -199,15 +159,15 @@ def test_list(cluster: Cluster) -> None:
     def kinds(**args: Any) -> list[str]:
         return [one["kind"] for one in cluster.do("list", args)["items"]]
 
-    assert kinds() == ["ConfigMap", "Deployment", "Namespace", "Service"]
+    assert kinds() == ["ConfigMap", "Deployment", "Namespace", "Pod", "Pod", "ReplicaSet", "Service"]
     assert kinds(kind="Service") == ["Service"]
     assert kinds(namespace="shop") == ["ConfigMap", "Service"]
-    assert kinds(apiVersion="apps/v1") == ["Deployment"]
+    assert kinds(apiVersion="apps/v1") == ["Deployment", "ReplicaSet"]
     assert kinds(labelSelector="app=web") == ["Deployment", "Service"]
     assert kinds(labelSelector="app=web,tier!=front") == ["Deployment"]
-    assert kinds(kind="Pod") == []
+    assert kinds(kind="Secret") == []
     cut = cluster.do("list", {"limit": 3})
-    assert (len(cut["items"]), cut["metadata"]) == (3, {"remainingItemCount": 1})
+    assert (len(cut["items"]), cut["metadata"]) == (3, {"remainingItemCount": 4})
 
 
 def test_a_list_fits_into_an_answer(cluster: Cluster) -> None:
@@ -334,9 +294,9 @@ def test_an_unknown_verb(cluster: Cluster) -> None:
 async def test_describe(cluster: Cluster) -> None:
     described = (await cluster.shim.describe()).dump()
     assert described["kind"] == "local"
-    assert {name: verb["idempotent"] for name, verb in described["verbs"].items()} == dict.fromkeys(
-        ("apply", "delete", "get", "list"), True
-    )
+    safe = {name for name, verb in described["verbs"].items() if verb["idempotent"]}
+    assert {"apply", "delete", "get", "list", "scale", "rollout-status", "rollout-pause"} <= safe
+    assert set(described["verbs"]) - safe == {"rollout-restart", "rollout-undo"}
 
 
 def test_what_a_command_touches(cluster: Cluster) -> None:

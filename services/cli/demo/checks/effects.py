@@ -1,7 +1,8 @@
 """What the commands say they did is what was done: the objects of the local shim, change by change.
 
 The local shim writes its changes and the command's final in one transaction, so that in its tier's log
-the changes of a command stand directly before its final.
+the changes of a command stand directly before its final. Among them are those that the cluster then made by
+itself, which no command reports: the pods of a Deployment.
 """
 
 from __future__ import annotations
@@ -30,11 +31,16 @@ class Key(NamedTuple):
 
 
 class Deed(NamedTuple):
-    """A command of the local shim that ended, with the changes that it made."""
+    """A command of the local shim that ended, with the changes that were made with it."""
 
     final: Event
-    changes: list[Event]
+    all: list[Event]
     do: Mapping[str, Any]
+
+    @property
+    def changes(self) -> list[Event]:
+        """Those that the command itself made."""
+        return [event for event in self.all if not _by_cluster(event)]
 
 
 def effects(books: Books) -> Iterator[Finding]:
@@ -56,12 +62,17 @@ def _faults(books: Books, book: Book) -> Iterator[str]:
             deeds.append(Deed(event, pending, _do(books, event)))
             pending = []
         elif pending:
-            yield f"{_named(pending)} changed without a command"
+            deeds.append(Deed(event, pending, {}))
+            if asked := deeds[-1].changes:
+                yield f"{_named(asked)} changed without a command"
             pending = []
+    if pending:
+        deeds.append(Deed(pending[-1], pending, {}))
     local = _default_shim(book) == "local"
-    deeds = [deed for deed in deeds if deed.changes or deed.do.get("shim", "local" if local else "") == "local"]
+    deeds = [deed for deed in deeds if deed.all or deed.do.get("shim", "local" if local else "") == "local"]
     for deed in deeds:
-        yield from _as_reported(deed)
+        if deed.final.type in FINALS:
+            yield from _as_reported(deed)
     yield from _in_order(book, deeds)
     yield from _standing(book, deeds)
 
@@ -103,6 +114,10 @@ def _key(event: Event) -> Key:
     return Key(event.data["object"]["kind"], metadata.get("namespace", ""), metadata["name"])
 
 
+def _by_cluster(event: Event) -> bool:
+    return event.data.get("by") == "cluster"
+
+
 def _in_order(book: Book, deeds: list[Deed]) -> Iterator[str]:
     """Commands on one object take effect in the order in which they were received."""
     turn = {
@@ -112,7 +127,7 @@ def _in_order(book: Book, deeds: list[Deed]) -> Iterator[str]:
     }
     latest: dict[Key, tuple[str, int]] = {}
     for deed in deeds:
-        place = turn.get(deed.final.data["command"])
+        place = turn.get(str(deed.final.data.get("command")))
         for key in map(_key, deed.changes):
             if place is not None and place < latest.get(key, place):
                 yield f"command {deed.final.data['command']} changed {_name(key)} after a later one had"
@@ -124,7 +139,7 @@ def _standing(book: Book, deeds: list[Deed]) -> Iterator[str]:
     left: dict[tuple[str, Key], dict[str, Any]] = {}
     wanted: dict[Key, Mapping[str, Any]] = {}
     for deed in deeds:
-        for event in deed.changes:
+        for event in deed.all:
             if event.type == APPLIED:
                 left[event.data["object"]["apiVersion"], _key(event)] = event.data["object"]
             else:
@@ -133,6 +148,9 @@ def _standing(book: Book, deeds: list[Deed]) -> Iterator[str]:
         if deed.do.get("verb") == "apply":
             documents = [document for _, document in manifests_in(deed.do.get("args") or {})]
             wanted.update(zip((key for key, _ in _results(deed.final)), documents, strict=False))
+        else:
+            for key in map(_key, deed.changes):
+                wanted.pop(key, None)
     there = {(one["apiVersion"], _key_of(one)): one for one in book.objects}
     for one in left.keys() ^ there.keys():
         yield f"{_name(one[1])} is {'missing' if one in left else 'there'}, and should not be"
