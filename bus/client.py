@@ -246,18 +246,19 @@ class Bus:
         stall: float,
         expect: int | None = None,
         until: Callable[[Message], bool] | None = None,
+        end: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> list[Message]:
         """All answers to a message, as they came: until `timeout` seconds are over, none has followed the
         last for `stall` seconds, `expect` of them are there, `until` says of one that it was the last that is
-        needed, or an empty message says that it was all.
+        needed, or an empty message says that it was all; with `end`, that message is the last of them.
 
         Raises:
             NoAnswer: nobody listens there, or the connection is lost.
             BadRequest: as with `send`.
         """
         limits = {"timeout": timeout, "stall": stall}
-        return await self._inbox.many(subject, payload, headers, **limits, expect=expect, until=until)
+        return await self._inbox.many(subject, payload, headers, **limits, expect=expect, until=until, end=end)
 
     async def call(
         self, subject: str, body: Mapping[str, Any], *, timeout: float, headers: Mapping[str, str] | None = None

@@ -99,8 +99,9 @@ class Inbox:
         stall: float,
         expect: int | None,
         until: Callable[[Message], bool] | None = None,
+        end: bool = False,
     ) -> list[Message]:
-        """All answers."""
+        """All answers; with `end` also the empty one that says so."""
         waiting = _Many(self._loop.create_future(), stall, expect, until)
         token = self._send(subject, payload, headers, waiting)
         timer = self._loop.call_later(timeout, waiting.finish)
@@ -112,6 +113,8 @@ class Inbox:
             del self._waiting[token]
         if last is not None and last.status == NO_RESPONDERS:
             raise _nobody(subject)
+        if end and last is not None and last not in waiting.answers:
+            waiting.answers.append(last)
         return waiting.answers
 
     def take(self, answer: Message) -> None:

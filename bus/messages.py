@@ -27,6 +27,9 @@ from bus.contracts import (
     Verb,
     Wait,
 )
+from bus.object_messages import Object as Object
+from bus.object_messages import ObjectsAnswer as ObjectsAnswer
+from bus.object_messages import ObjectsRequest as ObjectsRequest
 from bus.shim_messages import DescribeAnswer as DescribeAnswer
 from bus.shim_messages import DescribeRequest as DescribeRequest
 from bus.shim_messages import ExecuteAnswer as ExecuteAnswer

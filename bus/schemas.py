@@ -33,6 +33,8 @@ PUBLIC: dict[str, type[BaseModel]] = {
     "clusters.answer": messages.ClustersAnswer,
     "resolve_selector.request": messages.ResolveSelectorRequest,
     "resolve_selector.answer": messages.ResolveSelectorAnswer,
+    "objects.request": messages.ObjectsRequest,
+    "objects.answer": messages.ObjectsAnswer,
     "log.request": messages.LogRequest,
     "log.answer": messages.LogAnswer,
     "status.request": messages.StatusRequest,

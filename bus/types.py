@@ -34,4 +34,7 @@ OFFLINE = "ote.cluster.offline.v1"
 ONLINE = "ote.cluster.online.v1"
 REFUSED_CLUSTER = "ote.cluster.refused.v1"
 
+#: What a cluster tells those above of its objects.
+OBSERVED = "ote.object.observed.v1"
+
 FORKED = "ote.log.forked.v1"

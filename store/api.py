@@ -198,6 +198,32 @@ class ClusterRow:
     last_seen: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class ObjectRow:
+    """An object of a cluster as the cluster last told it: `object` is its manifest (of what is `gone` only its
+    names), `since` when it became so there, `command` the command that made it so, where that is known; `event`
+    is the id of the event that told it, `epoch` the life of the cluster's log."""
+
+    cluster: str
+    shim: str
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    object: Mapping[str, Any]
+    gone: bool
+    digest: str
+    since: str
+    command: str | None
+    event: str
+    epoch: str
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str]:
+        """What orders the objects of a cluster."""
+        return self.kind, self.namespace, self.name, self.api_version, self.shim
+
+
 class Reader(Protocol[E]):
     """Reads of one consistent moment: committed rows, and in a transaction also its own."""
 
@@ -310,6 +336,19 @@ class Reader(Protocol[E]):
         ...
 
     def object(self, api_version: str, kind: str, namespace: str, name: str) -> dict[str, Any] | None: ...
+    def observed(
+        self,
+        cluster: str,
+        *,
+        kind: str | None = None,
+        namespace: str | None = None,
+        name: str | None = None,
+        after: tuple[str, str, str, str, str] | None = None,
+        limit: int = 100,
+        gone: bool = False,
+    ) -> list[ObjectRow]:
+        """The objects of a cluster, in the order of their keys; also those that are `gone`, if asked for."""
+        ...
 
 
 class Tx(Reader[E], Protocol[E]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -11,12 +12,13 @@ from cyclopts.validators import Number
 from rich.text import Text
 
 from services.cli.local_api import local_api
-from services.cli.options import COMMON, Common
+from services.cli.options import COMMON, Common, Moment
 from services.cli.printing import note, show, show_data, show_names
 from services.cli.views.clusters import cluster_table, cluster_tree
 from services.cli.views.commands import command_table
+from services.cli.views.objects import object_name, object_table
 
-app = App(name="get", help="Lists clusters or commands.")
+app = App(name="get", help="Lists clusters, commands or objects.")
 
 
 @app.command
@@ -39,7 +41,13 @@ async def clusters(selector: str | None = None, /, *, tree: bool = False, common
     async with local_api(common) as api:
         rows = await api.clusters(selector)
     draw: Callable[..., Text] = cluster_tree if tree else cluster_table
-    _print("clusters", rows, "path", common, lambda: _drawn(draw, rows, wide=common.output == "wide" and not tree))
+    _print(
+        "clusters",
+        rows,
+        itemgetter("path"),
+        common,
+        lambda: _drawn(draw, rows, wide=common.output == "wide" and not tree),
+    )
 
 
 @app.command
@@ -69,16 +77,55 @@ async def commands(
     """
     async with local_api(common) as api:
         rows = await api.commands(limit, pending=pending, on=on)
-    _print("commands", rows, "id", common, lambda: _drawn(command_table, rows, wide=common.output == "wide"))
+    _print(
+        "commands", rows, itemgetter("id"), common, lambda: _drawn(command_table, rows, wide=common.output == "wide")
+    )
+
+
+@app.command
+async def objects(
+    *,
+    on: Annotated[str | None, Parameter(metavar="SELECTOR")] = None,
+    kind: str | None = None,
+    namespace: Annotated[str | None, Parameter(name=["--namespace", "-n"])] = None,
+    name: str | None = None,
+    at: Moment | None = None,
+    common: Common = COMMON,
+) -> None:
+    """Lists the objects of clusters, as this tier knows them: also of those that are offline, as they last were.
+
+    For example:
+
+        ote get objects --on site1 --kind Deployment
+        ote get objects -n shop --at 10m
+
+    Parameters
+    ----------
+    on
+        Only those of these clusters.
+    kind
+        Only those of this kind: Deployment, ConfigMap ...
+    namespace
+        Only those in this namespace.
+    name
+        Only those of this name.
+    at
+        As they were at this time: 10m, 2h, or 2026-11-23T08:00:00Z.
+    """
+    async with local_api(common) as api:
+        rows = await api.objects(on=on, kind=kind, namespace=namespace, name=name, at=at)
+    _print("objects", rows, object_name, common, lambda: _drawn(object_table, rows, wide=common.output == "wide"))
 
 
 def _drawn(draw: Callable[..., Text], rows: Sequence[dict[str, Any]], **options: bool) -> Text:
     return draw(rows, datetime.now(UTC), **{name: value for name, value in options.items() if value})
 
 
-def _print(what: str, rows: list[dict[str, Any]], key: str, common: Common, draw: Callable[[], Text]) -> None:
+def _print(
+    what: str, rows: list[dict[str, Any]], name: Callable[[Any], str], common: Common, draw: Callable[[], Text]
+) -> None:
     if common.output == "name":
-        show_names(row[key] for row in rows)
+        show_names(map(name, rows))
     elif not common.for_people:
         show_data({what: rows}, common.output)
     elif rows:

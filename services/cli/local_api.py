@@ -98,6 +98,10 @@ class LocalApi:
             rows.append(command)
         return rows
 
+    async def objects(self, **filters: str | None) -> list[Answer]:
+        """The objects of clusters: all, or those that the fields of `ote.local.objects` name."""
+        return [row async for row in self._rows("objects", filters)]
+
     async def _rows(self, what: str, request: Mapping[str, Any]) -> AsyncIterator[Answer]:
         page = await self.ask(what, {**request, "limit": PAGE})
         while True:

@@ -19,7 +19,7 @@ _EXITS = "Exit codes: " + "; ".join(f"{code.value} {text}" for code, text in MEA
 
 _COMMANDS = {
     "Clusters and commands": {
-        "get": ("get:app", "Lists clusters or commands."),
+        "get": ("get:app", "Lists clusters, commands or objects."),
         "apply": ("apply:apply", "Applies manifests to clusters."),
         "delete": ("apply:delete", "Deletes objects from clusters."),
         "run": ("run:run", "Runs a verb of a shim on clusters and shows the results."),

@@ -10,6 +10,7 @@ from bus import subjects
 from bus.micro import Service
 from services.controller.commands import Commands
 from services.controller.events import Events
+from services.controller.objects import Objects
 from services.controller.overview import Overview
 from services.controller.queries import Queries
 from services.controller.registry import Registry
@@ -20,7 +21,13 @@ WAITERS = 10_000
 
 
 def local_api(
-    runtime: Runtime, commands: Commands, registry: Registry, overview: Overview, events: Events, queries: Queries
+    runtime: Runtime,
+    commands: Commands,
+    registry: Registry,
+    overview: Overview,
+    events: Events,
+    queries: Queries,
+    objects: Objects,
 ) -> Service:
     """The service, ready to start."""
 
@@ -46,6 +53,7 @@ def local_api(
     service.endpoint("ask", subjects.local("ask"), m.AskRequest, queries.ask)
     service.endpoint("clusters", subjects.local("clusters"), m.ClustersRequest, overview.clusters)
     service.endpoint("resolve_selector", subjects.local("resolve_selector"), m.ResolveSelectorRequest, resolve_selector)
+    service.endpoint("objects", subjects.local("objects"), m.ObjectsRequest, objects.objects)
     service.endpoint("log", subjects.local("log"), m.LogRequest, events.read, limit=WAITERS)
     service.endpoint("status", subjects.local("status"), m.StatusRequest, status)
     return service

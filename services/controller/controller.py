@@ -14,6 +14,7 @@ from services.controller.events import Events
 from services.controller.inbound import Inbound
 from services.controller.interest import Interest
 from services.controller.membership import Membership
+from services.controller.objects import Objects
 from services.controller.overview import Overview
 from services.controller.queried import Queried
 from services.controller.queries import Queries
@@ -45,7 +46,8 @@ class Controller:
         self.commands = Commands(runtime, self.registry, self._tracker)
         overview = Overview(runtime, self.registry, self.membership, self.asker, self.inbound)
         queries = Queries(runtime, self.registry, self.commands)
-        self._api = local_api(runtime, self.commands, self.registry, overview, Events(runtime), queries)
+        objects = Objects(runtime, self.registry, overview)
+        self._api = local_api(runtime, self.commands, self.registry, overview, Events(runtime), queries, objects)
 
     async def start(self) -> None:
         """Takes up where the log stands, listens, and opens the local API last."""

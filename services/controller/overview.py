@@ -74,6 +74,14 @@ class Overview:
             out["clock"] = child.ahead
         return out
 
+    def seen(self, path: str) -> tuple[str, str | None]:
+        """The state of a cluster, and when it was last heard of."""
+        snapshot = self._registry.snapshot
+        if path not in snapshot.rows:
+            return "unknown", None
+        state = snapshot.state(path)[0]
+        return state, self._last_seen(snapshot.rows[path], state)
+
     def _last_seen(self, row: ClusterRow, state: str) -> str | None:
         """Of a cluster farther below, its parent knows more; what is known of it here is as fresh as the
         last word of the child through which it is reached."""

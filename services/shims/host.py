@@ -27,6 +27,7 @@ from services.shims.job import (
     AnyShim,
     Job,
     begin_in,
+    caused_by,
     execute_in,
     is_settled,
     keys_of,
@@ -34,6 +35,7 @@ from services.shims.job import (
     must_be_received,
     transactional,
 )
+from services.shims.observer import AskingObserver, LogObserver, observers
 from services.shims.queries import Queries
 from services.shims.served import ServedShim, in_log
 from services.shims.work import Work, WorkQueue
@@ -67,6 +69,7 @@ class Host:
         self._shims: Mapping[str, AnyShim] = {shim.kind: shim for shim in shims}
         self._default = shims[0].kind if shims else None
         self._queue: WorkQueue[Job] = WorkQueue()
+        self._observers = observers(runtime, shims)
         self._resolving = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._queries = Queries(runtime, self._shims)
@@ -89,6 +92,9 @@ class Host:
                 self._add(event)
         for event in verdicts:
             self._runtime.spawn(self._resolve(event), "resolve")
+        for observer in self._observers.values():
+            if isinstance(observer, LogObserver):
+                await observer.start()
         self._runtime.mail.connect(self._on_mail)
         for shim in self._shims.values():
             if self._serves and transactional(shim):
@@ -98,10 +104,12 @@ class Host:
         self._stack.push_async_callback(self._queries.stop)
 
     async def run(self) -> None:
-        """Learns what the shims on the bus can do; then work comes as mail."""
+        """Learns what the shims on the bus can do, and tells of their objects; then work comes as mail."""
         for shim in self._shims.values():
             if not transactional(shim):
                 self._runtime.spawn(_learn(shim), f"describe {shim.kind}")
+        for kind, observer in self._observers.items():
+            self._runtime.spawn(observer.run(), f"observe {kind}")
         if self._runtime.settings.joins:
             await self._follow()
         await asyncio.Event().wait()
@@ -203,7 +211,7 @@ class Host:
                 return
             answer, drafts = execute_in(shim, tx, request)
             for draft in drafts:
-                tx.append(draft)
+                tx.append(caused_by(job, draft))
             kind, data = finals.of_answer(answer)
             tx.append(finals.draft(self._me, job.event, kind, data))
 
@@ -218,7 +226,10 @@ class Host:
             await self._runtime.log.flush()
         else:
             await self._runtime.log.write(lambda tx: tx.append(finals.draft(self._me, job.event, types.STARTED, {})))
-        answer = await self._ask_shim(job)
+        observer = self._observers[job.shim.kind]
+        assert isinstance(observer, AskingObserver)
+        with observer.at_work(job):
+            answer = await self._ask_shim(job)
         kind, data = (types.IN_DOUBT, finals.in_doubt()) if answer is None else finals.of_answer(answer)
         self._finish(work, kind, data)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -90,6 +90,11 @@ def begin_in(shim: AnyShim, tx: Tx[Event]) -> None:
         return
     for draft in drafts:
         tx.append(draft)
+
+
+def caused_by(job: Job, draft: Draft) -> Draft:
+    """The draft with the command that led to it."""
+    return replace(draft, cause=draft.cause or job.event.id, data={**draft.data, "command_id": job.command})
 
 
 def is_settled(tx: Tx[Event], job: Job) -> bool:

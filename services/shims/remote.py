@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from bus import subjects, wire
 from bus.client import Bus, Message, NoAnswer
+from bus.contracts import parse
 from bus.errors import BadMessage, BadRequest, Unavailable
 from bus.event import parse_time
 from bus.shim_messages import DescribeAnswer, WatchAnswer
@@ -68,16 +69,16 @@ class RemoteShim:
             return Answer.refused(error)
 
     async def watch(self) -> AsyncIterator[WatchAnswer]:
-        """The objects that the shim has now: it ends when the shim says that this was all, or pauses. A
-        shim that does not watch has nothing to tell."""
-        try:
-            answers = await self._bus.request_many(
-                subjects.shim(self.kind, "watch"), b"{}", timeout=WATCHED, stall=ASIDE
-            )
-        except Unavailable:
-            return
+        """The objects that the shim has now. Unavailable at the end if the shim did not say that this was all:
+        it pauses, or goes on, or does not watch; BadMessage or BadRequest for an answer that is none."""
+        answers = await self._bus.request_many(
+            subjects.shim(self.kind, "watch"), b"{}", timeout=WATCHED, stall=ASIDE, end=True
+        )
         for answer in answers:
-            yield WatchAnswer.model_validate(wire.parse_body(answer.data, wire.JSON))
+            if answer.data:
+                yield parse(WatchAnswer, wire.parse_body(answer.data, wire.JSON))
+        if not answers or answers[-1].data:
+            raise Unavailable(f"the shim {self.kind} has not said that these are all its objects")
 
     async def learn(self, verb: str) -> None:
         """Asks for the verbs when one is new. The shim may be of those that do not describe themselves."""

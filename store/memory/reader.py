@@ -7,12 +7,14 @@ from typing import Any, Generic
 
 import msgpack
 
-from store.api import ClusterRow, CommandRow, Cursor, E, Mail, Mailbox, Stored, Stream, TargetRow
+from store.api import ClusterRow, CommandRow, Cursor, E, Mail, Mailbox, ObjectRow, Stored, Stream, TargetRow
 from store.memory.state import MemoryTables, State
 from store.paths import is_under, subject_pattern
 from store.projections.clusters import CLUSTERS
 from store.projections.commands import COMMANDS, RUNNING, SETTLED, TARGETS, WAITING, WAYPOINTS, Target
 from store.projections.objects import OBJECTS
+from store.projections.observed import OBJECTS as OBSERVED
+from store.projections.observed import TELLERS, object_row
 from store.projections.views import cluster_row, command_row, target_row
 
 
@@ -29,6 +31,8 @@ class MemoryReader(Generic[E]):
         self._waypoints = tables.rows(WAYPOINTS).records
         self._clusters = tables.rows(CLUSTERS).records
         self._objects = tables.rows(OBJECTS).records
+        self._observed = tables.rows(OBSERVED).records
+        self._tellers = tables.rows(TELLERS).records
 
     def last_row(self) -> int:
         return len(self._state.rows)
@@ -200,6 +204,31 @@ class MemoryReader(Generic[E]):
     def object(self, api_version: str, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
         found = self._objects.get((kind, namespace, name, api_version))
         return msgpack.unpackb(found.manifest) if found else None
+
+    def observed(
+        self,
+        cluster: str,
+        *,
+        kind: str | None = None,
+        namespace: str | None = None,
+        name: str | None = None,
+        after: tuple[str, str, str, str, str] | None = None,
+        limit: int = 100,
+        gone: bool = False,
+    ) -> list[ObjectRow]:
+        begun = {key[1]: teller.epoch for key, teller in self._tellers.items() if key[0] == cluster}
+        rows = [
+            object_row(found)
+            for key, found in sorted(self._observed.items())
+            if key[0] == cluster
+            and (after is None or key[1:] > after)
+            and found.epoch >= begun.get(found.shim, "")
+            and (gone or not found.gone)
+            and kind in (None, found.kind)
+            and namespace in (None, found.namespace)
+            and name in (None, found.name)
+        ]
+        return rows[:limit]
 
 
 def _tally(targets: Any) -> dict[str, int]:

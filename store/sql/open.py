@@ -56,7 +56,7 @@ def _prepare(session: Session) -> None:
     version = session.schema_version()
     if version > VERSION:
         raise LogDamaged(f"the log was written by a later version (schema {version}, this program knows {VERSION})")
-    if version == 0:
-        METADATA.create_all(session.connection, checkfirst=False)
     if version < VERSION:
+        # A later version has added tables at most; what they hold follows from the events.
+        METADATA.create_all(session.connection, checkfirst=version > 0)
         session.set_schema_version(VERSION)

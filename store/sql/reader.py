@@ -8,11 +8,12 @@ from typing import Any, Generic
 import msgpack
 import sqlalchemy as sa
 
-from store.api import ClusterRow, CommandRow, Cursor, E, Mail, Mailbox, Stored, Stream, TargetRow
+from store.api import ClusterRow, CommandRow, Cursor, E, Mail, Mailbox, ObjectRow, Stored, Stream, TargetRow
 from store.paths import subject_pattern
 from store.projections.clusters import Cluster
 from store.projections.commands import Command, Target, Waypoint
 from store.projections.objects import OBJECTS
+from store.projections.observed import Observed, object_row
 from store.projections.views import cluster_row, command_row, target_row
 from store.sql import queries, views
 from store.sql.backend import Session
@@ -249,3 +250,18 @@ class SqlReader(Generic[E]):
     def object(self, api_version: str, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
         found = self._seen(views.OBJECT, kind, namespace, name, api_version)
         return msgpack.unpackb(found[0][0]) if found else None
+
+    def observed(
+        self,
+        cluster: str,
+        *,
+        kind: str | None = None,
+        namespace: str | None = None,
+        name: str | None = None,
+        after: tuple[str, str, str, str, str] | None = None,
+        limit: int = 100,
+        gone: bool = False,
+    ) -> list[ObjectRow]:
+        self._follow()
+        wanted = views.observed(cluster, kind, namespace, name, after, gone).limit(limit)
+        return [object_row(Observed(*row)) for row in self._session.connection.execute(wanted)]

@@ -16,9 +16,9 @@ from store.projections.base import Table
 from store.projections.catalogue import projections
 from store.sql.records import RECORDS
 
-VERSION = 2
+VERSION = 3
 """Of the schema; a file of a later version is refused. Since 2 positions and mailboxes may be behind the
-events, and a record says how far."""
+events, and a record says how far; since 3 there are the objects of all clusters."""
 
 METADATA = sa.MetaData()
 

@@ -15,6 +15,7 @@ from store.sql.statements import Query, limited
 _commands, _targets = RECORD_TABLES["commands"], RECORD_TABLES["targets"]
 _clusters, _objects = RECORD_TABLES["clusters"], RECORD_TABLES["objects"]
 _waypoints = RECORD_TABLES["waypoints"]
+_observed, _tellers = RECORD_TABLES["observed"], RECORD_TABLES["tellers"].c
 _c, _t, _o = _commands.c, _targets.c, _objects.c
 _final, _submitted = EVENTS.alias("final"), EVENTS.alias("submitted")
 
@@ -79,3 +80,24 @@ CLUSTER = Query(sa.select(_clusters).where(_path == bindparam("path")), "path")
 
 _key = ("kind", "namespace", "name", "api_version")
 OBJECT = Query(sa.select(_o.manifest).where(*(_o[name] == bindparam(name) for name in _key)), *_key)
+
+
+def observed(
+    cluster: str,
+    kind: str | None,
+    namespace: str | None,
+    name: str | None,
+    after: tuple[str, str, str, str, str] | None,
+    gone: bool,
+) -> sa.Select[Any]:
+    """The objects that a cluster told in that life of its log in which it told all of them last."""
+    o = _observed.c
+    key = (o.kind, o.namespace, o.name, o.api_version, o.shim)
+    begun = sa.select(_tellers.epoch).where(_tellers.cluster == o.cluster, _tellers.shim == o.shim).scalar_subquery()
+    wanted = sa.select(_observed).where(o.cluster == cluster, o.epoch >= sa.func.coalesce(begun, "")).order_by(*key)
+    for column, value in ((o.kind, kind), (o.namespace, namespace), (o.name, name)):
+        if value is not None:
+            wanted = wanted.where(column == value)
+    if after is not None:
+        wanted = wanted.where(sa.tuple_(*key) > after)
+    return wanted if gone else wanted.where(o.gone == 0)

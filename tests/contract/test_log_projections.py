@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from bus.event import Draft, Event
-from store.api import Log, Reader, TargetRow
+from store.api import Log, ObjectRow, Reader, TargetRow
+from store.memory.past import objects_at
 from tests.unit.store.samples import EPOCH, LATER, Source, cancel, cluster, report, stored, submitted
 
 A, B = "root.east.a", "root.east.b"
@@ -330,3 +331,96 @@ class TestObjects:
         assert await objects(namespace="") == [space]
         assert await log.read(lambda r: r.object("v1", "ConfigMap", "shop", "web")) == two
         assert await log.read(lambda r: r.object("v1", "Service", "shop", "api")) is None
+
+
+def configmap(name: str, value: str = "", **metadata: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **metadata}, "data": {"v": value}}
+
+
+def observed(*changes: dict[str, Any], shim: str = "local", time: str = "t9", **data: Any) -> Draft:
+    return Draft("ote.object.observed.v1", "ote.evt.x", {"shim": shim, "changes": list(changes), **data}, time=time)
+
+
+def change(object: Any, **more: Any) -> dict[str, Any]:
+    return {"object": object, "digest": "d", "time": "t1", **more}
+
+
+class TestObserved:
+    async def rows(self, log: Log[Event], cluster: str = A, **filters: Any) -> list[ObjectRow]:
+        found = await log.read(lambda r: r.observed(cluster, **filters))
+        assert found == await log.write(lambda tx: tx.observed(cluster, **filters))
+        return found
+
+    async def test_objects_are_as_their_cluster_told_them_last(self, log: Log[Event]) -> None:
+        site, other = Source(A), Source(B)
+        old = site.seal(observed(change(configmap("a", "0")), change(configmap("b", "0", namespace="shop"))))
+        new = site.seal(
+            observed(
+                change(configmap("a", "1"), time="t2", command="c1", prior=old.id, digest="e"),
+                change(configmap("b", namespace="shop"), gone=True, time="t3"),
+            )
+        )
+        await record(log, new, old, other.seal(observed(change(configmap("a", "far")))))
+        [row] = await self.rows(log)
+        assert (row.cluster, row.shim, row.api_version, row.kind, row.namespace, row.name) == (
+            *(A, "local", "v1", "ConfigMap", "", "a"),
+        )
+        assert (row.object, row.gone, row.digest) == (configmap("a", "1"), False, "e")
+        assert (row.since, row.command, row.event, row.epoch) == ("t2", "c1", new.id, EPOCH)
+        both = await self.rows(log, gone=True)
+        assert [(row.name, row.gone) for row in both] == [("a", False), ("b", True)]
+        assert [row.object for row in await self.rows(log, B)] == [configmap("a", "far")]
+        assert await self.rows(log, "root.east") == []
+
+    async def test_of_several_changes_in_one_event_the_last_counts(self, log: Log[Event]) -> None:
+        event = Source(A).seal(observed(change(configmap("a", "1")), change(configmap("a", "2"), command="c2")))
+        await record(log, event)
+        assert [(row.object["data"], row.command) for row in await self.rows(log)] == [({"v": "2"}, "c2")]
+
+    async def test_are_filtered_and_paged_in_order(self, log: Log[Event]) -> None:
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "b"}}
+        crd = {"apiVersion": "x.io/v1", "kind": "ConfigMap", "metadata": {"name": "b"}}
+        told = [service, crd, configmap("b"), configmap("a", namespace="z"), configmap("c")]
+        await record(log, Source(A).seal(observed(*map(change, told))))
+        rows = await self.rows(log)
+        assert [row.object for row in rows] == [
+            configmap("b"),
+            crd,
+            configmap("c"),
+            configmap("a", namespace="z"),
+            service,
+        ]
+        for start, row in enumerate(rows, 1):
+            assert await self.rows(log, after=row.key, limit=2) == rows[start : start + 2]
+        assert await self.rows(log, kind="Service") == [rows[4]]
+        assert await self.rows(log, namespace="z", name="a") == [rows[3]]
+        assert await self.rows(log, name="b", limit=1) == [rows[0]]
+
+    async def test_in_a_new_life_what_was_not_told_again_is_no_more(self, log: Log[Event]) -> None:
+        first, later = Source(A), Source(A, LATER)
+        whole = later.seal(observed(change(configmap("a", "new")), whole=True))
+        old = first.seal(observed(change(configmap("a")), change(configmap("b"))))
+        vm = first.seal(observed(change(configmap("vm")), shim="vm"))
+        await record(log, old, vm)
+        assert [row.name for row in await self.rows(log)] == ["a", "b", "vm"]
+        await record(log, whole)
+        assert [row.object for row in await self.rows(log)] == [configmap("a", "new"), configmap("vm")]
+
+    async def test_nonsense_is_left_out(self, log: Log[Event]) -> None:
+        bad = [None, {}, {"object": 1}, change({"kind": 1, "metadata": {"name": "x"}}), change({"metadata": []})]
+        site = Source(A)
+        await record(log, site.seal(observed(*bad, change(configmap("good")))))  # type: ignore[arg-type]
+        await record(log, site.seal(Draft("ote.object.observed.v1", "ote.evt.x", {"shim": 1, "changes": 5})))
+        assert [row.name for row in await self.rows(log)] == ["good"]
+
+    async def test_are_as_they_were(self, log: Log[Event]) -> None:
+        first, later = Source(A), Source(A, LATER)
+        made = first.seal(observed(change(configmap("a", "1")), change(configmap("b"), time="t2"), time="t2"))
+        gone = first.seal(observed(change(configmap("a"), gone=True, time="t4"), time="t5"))
+        whole = later.seal(observed(change(configmap("c"), time="t7"), whole=True, time="t7"))
+        await record(log, whole, gone, made)
+        seen = {}
+        for time in ("t0", "t1", "t3", "t4", "t6", "t7", "t9"):
+            past = objects_at("root.east", time, await log.read(lambda r: r.events()))
+            seen[time] = "".join(row.name for row in past.observed(A))
+        assert seen == {"t0": "", "t1": "a", "t3": "ab", "t4": "b", "t6": "b", "t7": "c", "t9": "c"}

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from bus.client import Bus, Message, NoAnswer
-from bus.errors import BadMessage
+from bus.errors import BadMessage, BadRequest, Unavailable
 from bus.event import Event, format_time, new_id
+from services.shims import remote
 from services.shims.base import Answer, Request, idempotent, objects_of
 from services.shims.local import LocalShim
 from services.shims.remote import RemoteShim
@@ -190,7 +191,35 @@ async def test_watch_tells_what_is_there(bus: Bus, theirs: Bus) -> None:
     await theirs.subscribe("ote.local.shim.vm.watch", tell)
     await theirs.flush()
     assert [told.object["name"] async for told in RemoteShim(bus, "vm").watch()] == ["a", "b"]
-    assert [told async for told in RemoteShim(bus, "greet").watch()] == []
+
+
+async def test_a_watch_that_does_not_end_is_not_taken_for_all_there_is(
+    bus: Bus, theirs: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "ASIDE", 0.1)
+
+    def tell(message: Message) -> None:
+        message.respond(json.dumps({"type": "applied", "object": {"name": "a"}}).encode())
+
+    await theirs.subscribe("ote.local.shim.vm.watch", tell)
+    await theirs.flush()
+    for kind, names in (("vm", ["a"]), ("greet", [])):
+        seen = []
+        with pytest.raises(Unavailable):
+            async for told in RemoteShim(bus, kind).watch():
+                seen.append(told.object["name"])
+        assert seen == names
+
+
+async def test_a_watch_that_tells_nonsense(bus: Bus, theirs: Bus) -> None:
+    def tell(message: Message) -> None:
+        message.respond(b'{"type": "new"}')
+        message.respond(b"")
+
+    await theirs.subscribe("ote.local.shim.vm.watch", tell)
+    await theirs.flush()
+    with pytest.raises(BadRequest, match="type"):
+        assert not [told async for told in RemoteShim(bus, "vm").watch()]
 
 
 async def test_the_local_shim_on_the_bus(bus: Bus, theirs: Bus) -> None:

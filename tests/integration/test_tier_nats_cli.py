@@ -22,6 +22,7 @@ ENDPOINTS = [
     "ask",
     "clusters",
     "resolve_selector",
+    "objects",
     "log",
     "status",
 ]

@@ -7,6 +7,7 @@ from bus.event import Addressee, Draft, format_time
 from services.cli.views.clusters import cluster_table, cluster_tree
 from services.cli.views.commands import command_table, doing, one_command, outcome, where_to
 from services.cli.views.events import event_line
+from services.cli.views.objects import object_name, object_table, status_of
 from services.cli.views.status import tier_status
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -213,3 +214,22 @@ def test_event_lines() -> None:
     assert event_line(event, wide=True).plain.endswith(f"id={event['id']} epoch=00000001.aa seq=7")
     other = Draft("ote.cluster.offline.v1", "ote.evt.x", {"path": "root.a"}, time=ago(0)).seal("root", "e", 8)
     assert event_line(other.cloudevent()).plain.endswith("cluster.offline.v1  path=root.a")
+
+
+def test_object_table() -> None:
+    web = {"kind": "Deployment", "spec": {"replicas": 3}, "status": {"readyReplicas": 2}}
+    row = {"cluster": "root.a", "state": "online", "seen": ago(0), "shim": "local", "apiVersion": "apps/v1"}
+    row |= {"kind": "Deployment", "namespace": "shop", "name": "web", "since": ago(60), "command": "c1", "object": web}
+    away = {**row, "state": "offline", "seen": ago(300), "namespace": "", "object": {"status": {"phase": "Running"}}}
+    assert object_table([row, away], NOW).plain.splitlines() == [
+        "CLUSTER   KIND         NAMESPACE   NAME   STATUS      SINCE   KNOWN",
+        "root.a    Deployment   shop        web    2/3 ready   1m      now",
+        "root.a    Deployment   -           web    Running     1m      offline 5m",
+    ]
+    assert object_table([row], NOW, wide=True).plain.splitlines()[1].split()[-3:] == ["apps/v1", "local", "c1"]
+    assert [object_name(each) for each in (row, away)] == ["root.a/Deployment/shop/web", "root.a/Deployment/web"]
+
+
+def test_the_status_of_an_object() -> None:
+    objects = [{}, {"status": 1}, {"status": {"x": 1}}, {"status": {"readyReplicas": 1}}, {"truncated": 9}]
+    assert [status_of(object) for object in objects] == ["-", "-", "-", "1/1 ready", "too large"]

@@ -11,7 +11,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from bus.event import Event, new_id
+from bus.event import Draft, Event, new_id
 from store.api import Tx
 from store.errors import LogDamaged, StoreError
 from store.projections.commands import Commands
@@ -135,6 +135,18 @@ class TestOpening:
         with pytest.raises(LogDamaged, match="not of"):
             async with log_at(tmp_path / "log.db", source="root.other"):
                 pass
+
+    async def test_a_log_from_before_the_objects_of_clusters_gets_them(self, tmp_path: Path) -> None:
+        file = tmp_path / "log.db"
+        told = {"changes": [{"object": {"kind": "Service", "metadata": {"name": "web"}}}]}
+        async with log_at(file) as log:
+            await log.write(lambda tx: tx.append(Draft("ote.object.observed.v1", "s", told)))
+        with closing(sqlite3.connect(file)) as db:
+            db.executescript("DROP TABLE observed; DROP TABLE tellers; PRAGMA user_version = 2;")
+            db.execute("DELETE FROM projections WHERE name = 'observed'")
+            db.commit()
+        async with log_at(file) as log:
+            assert [row.name for row in await log.read(lambda reader: reader.observed("root"))] == ["web"]
 
     async def test_a_later_schema_is_refused(self, tmp_path: Path) -> None:
         with closing(sqlite3.connect(tmp_path / "log.db")) as connection:

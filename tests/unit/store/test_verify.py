@@ -52,7 +52,7 @@ def test_a_sound_log_has_none(file: Path) -> None:
         steps[step] = (done, of)
 
     assert verify(file, Event.decode, progress) == []
-    assert set(steps) == {"file", "events", "positions", "commands", "clusters", "objects", "compare"}
+    assert set(steps) == {"file", "events", "positions", "commands", "clusters", "objects", "observed", "compare"}
     assert all(done == of for done, of in steps.values())
 
 
