@@ -25,6 +25,7 @@ _COMMANDS = {
         "run": ("run:run", "Runs a verb of a shim on clusters and shows the results."),
         "ask": ("ask:ask", "Asks clusters live, without a record: what is there now?"),
         "status": ("status:status", "How this tier or one command is doing."),
+        "top": ("top:top", "Shows a tier and the clusters below it, live."),
         "doctor": ("doctor.command:doctor", "Says what is wrong, and what to do."),
         "cancel": ("control:cancel", "Takes a command back where it was not delivered."),
         "resolve": ("control:resolve", "Decides what is in doubt."),
@@ -35,6 +36,7 @@ _COMMANDS = {
         "shim": ("shim:app", "Checks shims."),
         "store": ("store:app", "Checks and repairs a tier's log file."),
         "lab": ("lab.commands:app", "Starts and stops a whole tree on this machine."),
+        "completion": ("completion:completion", "Makes a shell complete commands and options."),
         "demo": ("demo.command:demo", "Runs the main job end to end on this machine."),
     },
 }

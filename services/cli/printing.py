@@ -41,6 +41,11 @@ def error_console() -> Console:
     return _console(True)
 
 
+def output_console() -> Console:
+    """The console of stdout."""
+    return _console(False)
+
+
 def is_live() -> bool:
     """Whether somebody watches: both streams are terminals."""
     return sys.stdout.isatty() and _console(True).is_terminal and not _console(True).is_dumb_terminal

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-from cyclopts import App
-
 from services.cli.exits import MEANINGS
-from services.cli.main import build
+from services.cli.whole import whole
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 
@@ -26,21 +23,9 @@ takes `-o json`, `-o yaml` and `-o name`; errors say what is wrong and what to d
 """
 
 
-def commands(app: App, *names: str) -> Iterator[tuple[tuple[str, ...], App]]:
-    """Each command that can be run, by the words that call it, in the order of the help."""
-    below = {name: each for name, each in app.resolved_commands().items() if not name.startswith("-")}
-    if not below:
-        yield names, app
-    for name, each in below.items():
-        yield from commands(each, *names, name)
-
-
 def render() -> str:
     """The text of the page."""
-    app = build(None)
-    for _, each in commands(app):
-        # What the top says of all parameters holds for each command when it runs; the page is made without running.
-        each.default_parameter = app.default_parameter
+    app = whole()
     codes = "\n".join(f"| {code.value} | {text} |" for code, text in MEANINGS.items())
     app.help_epilogue = None
     # How this very program was called has crept in: `python -m` and a module.

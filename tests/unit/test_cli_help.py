@@ -9,9 +9,10 @@ import pytest
 from cyclopts import App
 
 from services.cli.main import build
-from services.cli.reference import PAGE, commands, render
+from services.cli.reference import PAGE, render
+from services.cli.whole import commands, whole
 
-COMMANDS = {" ".join(names): each for names, each in commands(build(None))}
+COMMANDS = {" ".join(names): each for names, each in commands(whole())}
 PAGE_TEXT = render()
 EXAMPLE = re.compile(r"^    (.*\bote .*)$", re.MULTILINE)
 
@@ -47,7 +48,8 @@ def test_examples_are_taken_by_the_command(name: str) -> None:
         f"ote {name} has no example: write `For example:`, an empty line and indented lines into its docstring"
     )
     for line in lines:
-        words = shlex.split(line.partition("| ")[2] or line)
+        # Without what the shell does with it.
+        words = shlex.split(re.sub(r"^.*\| |^source <\(|\)$| > .*$", "", line))
         assert words[0] == "ote" and words[1 : 1 + len(name.split())] == name.split(), line
         function, bound, _ = build().parse_args(words[1:], exit_on_error=False, print_error=False)
         assert function is COMMANDS[name].default_command and bound is not None
