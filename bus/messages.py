@@ -30,6 +30,10 @@ from bus.contracts import (
 from bus.object_messages import Object as Object
 from bus.object_messages import ObjectsAnswer as ObjectsAnswer
 from bus.object_messages import ObjectsRequest as ObjectsRequest
+from bus.object_messages import UndoAnswer as UndoAnswer
+from bus.object_messages import UndoRequest as UndoRequest
+from bus.object_messages import WhyAnswer as WhyAnswer
+from bus.object_messages import WhyRequest as WhyRequest
 from bus.shim_messages import DescribeAnswer as DescribeAnswer
 from bus.shim_messages import DescribeRequest as DescribeRequest
 from bus.shim_messages import ExecuteAnswer as ExecuteAnswer

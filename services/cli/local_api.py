@@ -21,6 +21,8 @@ Answer = dict[str, Any]
 
 #: Seconds that a tier has for an answer, beyond what it was asked to wait.
 TIMEOUT = 10.0
+#: Seconds for an answer that takes a look at the past of many clusters.
+LONG = 300.0
 #: Seconds for the first connection.
 PATIENCE = 2.0
 #: Rows a page: an answer stays far below a message's limit also when every target has a result.
@@ -102,10 +104,29 @@ class LocalApi:
         """The objects of clusters: all, or those that the fields of `ote.local.objects` name."""
         return [row async for row in self._rows("objects", filters)]
 
-    async def _rows(self, what: str, request: Mapping[str, Any]) -> AsyncIterator[Answer]:
+    async def why(self, asked: Mapping[str, Any]) -> list[Answer]:
+        """The objects that are meant, each with its changes and their causes."""
+        return [row async for row in self._rows("why", asked, "objects")]
+
+    async def undo_plan(self, request: Mapping[str, Any]) -> Answer:
+        """What undo would do, for all targets."""
+        whole = page = await self.ask("undo", {**request, "dry_run": True, "limit": PAGE}, timeout=LONG)
+        while page.get("next"):
+            asked = {**request, "dry_run": True, "limit": PAGE, "after": page["next"]}
+            page = await self.ask("undo", asked, timeout=LONG)
+            whole["targets"].update(page["targets"])
+        whole.pop("next", None)
+        return whole
+
+    async def undo(self, request: Mapping[str, Any]) -> Answer:
+        """Undoes it."""
+        return await self.ask("undo", {**request, "limit": PAGE}, timeout=LONG)
+
+    async def _rows(self, what: str, request: Mapping[str, Any], field: str | None = None) -> AsyncIterator[Answer]:
+        """The rows of all pages; they stand in the field of the question's name, if it is no other."""
         page = await self.ask(what, {**request, "limit": PAGE})
         while True:
-            for row in page[what]:
+            for row in page[field or what]:
                 yield row
             if not page.get("next"):
                 return

@@ -14,6 +14,7 @@ from services.controller.objects import Objects
 from services.controller.overview import Overview
 from services.controller.queries import Queries
 from services.controller.registry import Registry
+from services.controller.undoing import Undo
 from services.tier.runtime import Runtime
 
 #: Requests that may wait hold no work, only a place: many may wait at once.
@@ -28,6 +29,7 @@ def local_api(
     events: Events,
     queries: Queries,
     objects: Objects,
+    undo: Undo,
 ) -> Service:
     """The service, ready to start."""
 
@@ -54,6 +56,8 @@ def local_api(
     service.endpoint("clusters", subjects.local("clusters"), m.ClustersRequest, overview.clusters)
     service.endpoint("resolve_selector", subjects.local("resolve_selector"), m.ResolveSelectorRequest, resolve_selector)
     service.endpoint("objects", subjects.local("objects"), m.ObjectsRequest, objects.objects)
+    service.endpoint("why", subjects.local("why"), m.WhyRequest, objects.why)
+    service.endpoint("undo", subjects.local("undo"), m.UndoRequest, undo.undo)
     service.endpoint("log", subjects.local("log"), m.LogRequest, events.read, limit=WAITERS)
     service.endpoint("status", subjects.local("status"), m.StatusRequest, status)
     return service

@@ -20,6 +20,7 @@ from services.controller.queried import Queried
 from services.controller.queries import Queries
 from services.controller.registry import Registry
 from services.controller.tracker import Tracker
+from services.controller.undoing import Undo
 from services.tier.runtime import Runtime
 
 #: Requests that only wait would hold up the end: what works is done sooner (seconds).
@@ -47,7 +48,8 @@ class Controller:
         overview = Overview(runtime, self.registry, self.membership, self.asker, self.inbound)
         queries = Queries(runtime, self.registry, self.commands)
         objects = Objects(runtime, self.registry, overview)
-        self._api = local_api(runtime, self.commands, self.registry, overview, Events(runtime), queries, objects)
+        undo = Undo(runtime, self.registry)
+        self._api = local_api(runtime, self.commands, self.registry, overview, Events(runtime), queries, objects, undo)
 
     async def start(self) -> None:
         """Takes up where the log stands, listens, and opens the local API last."""

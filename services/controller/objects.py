@@ -8,8 +8,10 @@ from typing import Any
 
 from bus.errors import BadRequest, NotFound
 from bus.event import Event, now
-from bus.messages import ObjectsRequest
+from bus.messages import ObjectsRequest, WhyRequest
 from bus.types import OBSERVED
+from services.controller import history, views
+from services.controller.history import Past
 from services.controller.overview import Overview
 from services.controller.registry import Registry
 from services.tier.runtime import Runtime
@@ -25,7 +27,7 @@ _Key = tuple[str, str, str, str, str]
 
 
 class Objects:
-    """What `ote.local.objects` says."""
+    """What `ote.local.objects` and `ote.local.why` say."""
 
     def __init__(self, runtime: Runtime, registry: Registry, overview: Overview) -> None:
         self._runtime = runtime
@@ -48,6 +50,28 @@ class Objects:
             out["next"] = json.dumps([rows[-1].cluster, *rows[-1].key])
         return out
 
+    async def why(self, request: WhyRequest) -> dict[str, Any]:
+        """`{"objects": [{..., "changes": [...]}], "next"?}`: each change with the command that led to it."""
+        first, after = _place(request.after)
+        clusters = [path for path in self.clusters(request.on) if path >= first]
+        await self._runtime.log.flush()
+
+        def read(reader: Reader[Event]) -> tuple[list[ObjectRow], bool, list[dict[str, Any]]]:
+            rows, more = _page(_rows(reader, clusters, request, first, after, gone=True), request.limit)
+            return rows, more, [_explained(reader, row, request.changes) for row in rows]
+
+        rows, more, told = await self._runtime.log.read(read)
+        if not rows and not after:
+            raise NotFound(
+                f"no cluster here has told of a {request.kind} {request.name!r}",
+                field="name",
+                hint="`ote get objects` lists what is known",
+            )
+        out: dict[str, Any] = {"objects": [{**self._head(row), **one} for row, one in zip(rows, told, strict=True)]}
+        if more:
+            out["next"] = json.dumps([rows[-1].cluster, *rows[-1].key])
+        return out
+
     def clusters(self, selector: str | None) -> list[str]:
         """The selected clusters, or all, in order of path."""
         if selector is None:
@@ -55,8 +79,12 @@ class Objects:
         return sorted(self._registry.resolve(selector, "on"))
 
     def _told(self, row: ObjectRow) -> dict[str, Any]:
+        out = {**self._head(row), "since": row.since, "object": dict(row.object)}
+        return out | {"command": row.command} if row.command else out
+
+    def _head(self, row: ObjectRow) -> dict[str, Any]:
         state, seen = self._overview.seen(row.cluster)
-        out = {
+        return {
             "cluster": row.cluster,
             "state": state,
             "seen": seen,
@@ -65,10 +93,7 @@ class Objects:
             "kind": row.kind,
             "namespace": row.namespace,
             "name": row.name,
-            "since": row.since,
-            "object": dict(row.object),
         }
-        return out | {"command": row.command} if row.command else out
 
 
 def _place(after: str | None) -> tuple[str, _Key | None]:
@@ -85,7 +110,13 @@ def _place(after: str | None) -> tuple[str, _Key | None]:
 
 
 def _rows(
-    reader: Reader[Event], clusters: Iterable[str], request: ObjectsRequest, first: str, after: _Key | None
+    reader: Reader[Event],
+    clusters: Iterable[str],
+    request: ObjectsRequest | WhyRequest,
+    first: str,
+    after: _Key | None,
+    *,
+    gone: bool = False,
 ) -> Iterator[ObjectRow]:
     for cluster in clusters:
         yield from reader.observed(
@@ -95,6 +126,7 @@ def _rows(
             name=request.name,
             after=after if cluster == first else None,
             limit=request.limit + 1,
+            gone=gone,
         )
 
 
@@ -129,3 +161,29 @@ def _told_by(reader: Reader[Event], source: str | None) -> Iterator[Stored[Event
     while page := reader.events(after=after, limit=_BATCH, types=(OBSERVED,), source=source):
         yield from page
         after = page[-1].row
+
+
+def _explained(reader: Reader[Event], row: ObjectRow, count: int) -> dict[str, Any]:
+    found, whole = history.latest(reader, row, count)
+    return {
+        "gone": row.gone,
+        "changes": [_change(reader, row.cluster, past) for past in found],
+        "lost": not whole,
+    }
+
+
+def _change(reader: Reader[Event], cluster: str, past: Past) -> dict[str, Any]:
+    change = past.change
+    out: dict[str, Any] = {"time": change.time, "event": past.event.id, "gone": change.gone}
+    return out | {"command": _command(reader, cluster, change.command)} if change.command else out
+
+
+def _command(reader: Reader[Event], cluster: str, id: str) -> dict[str, Any]:
+    out: dict[str, Any] = {"id": id}
+    if (command := reader.command(id)) is not None:
+        out |= {"verb": command.do.get("verb"), "to": command.selector, "actor": command.actor}
+        out |= {"origin": command.origin, "submitted": command.submitted}
+    if (target := reader.target(id, cluster)) is not None:
+        progress = views.progress_of(target)
+        out |= {"state": progress.state, "receipts": progress.receipts}
+    return out

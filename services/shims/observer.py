@@ -221,19 +221,21 @@ class AskingObserver(Observer):
         self._news.clear()
         look = self._causes.look()
         time = now()
+        # What was there before the first look may have been there before any command.
+        cause = look.cause if self._place else lambda object: None
         seen: list[Key] = []
         whole = False
         try:
             async for answer in self._shim.watch():
                 object, gone = answer.object, answer.type == "deleted"
-                key = self._reports.see(object, time, look.cause(object), gone=gone)
+                key = self._reports.see(object, time, cause(object), gone=gone)
                 seen += [key] if key and not gone else []
             whole = True
         except OteError as error:
             logger.debug("not all objects were told", shim=self.kind, error=str(error))
         if whole:
             for gone_object in self._reports.rest(seen, time):
-                self._reports.see(gone_object, time, look.cause(gone_object), gone=True)
+                self._reports.see(gone_object, time, cause(gone_object), gone=True)
         await self._tell(1 if whole else self._place, all=whole)
         look.done()
 

@@ -23,6 +23,8 @@ ENDPOINTS = [
     "clusters",
     "resolve_selector",
     "objects",
+    "why",
+    "undo",
     "log",
     "status",
 ]

@@ -206,7 +206,7 @@ async def test_a_message_that_a_handler_had_no_room_for_is_asked_for_at_once(tie
     assert isinstance(site, LocalTier)
     full = 1
 
-    interest = site.controller._interest
+    interest = site.controller._mail
     handler = interest._handler
 
     async def replace() -> None:
