@@ -1,8 +1,8 @@
 """`ote store verify`: is a log whole, and does what it derived from its events follow from them?
 
-The file is checked where it is, and copied; the rest is done on the copy, so that a running tier is
-not disturbed. All that is derived (positions, mailboxes, projections) is made anew from the events
-in a second copy, and compared.
+A file is checked where it is, and copied; what is in another database is read row by row into a file.
+The rest is done on the copy, so that a running tier is not disturbed. All that is derived (positions,
+mailboxes, projections) is made anew from the events in a second copy, and compared.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from store.api import Entry
+from store.errors import StoreError
 from store.projections.catalogue import projections
 from store.sql import queries
-from store.sql.backend import Session
+from store.sql.backend import Database, Session, plain
 from store.sql.ledger import Ledger
 from store.sql.projector import Projector
 from store.sql.records import BOXES, FILLS, STREAMS
 from store.sql.schema import EVENTS, RECORD_TABLES
-from store.sql.sqlite import ERRORS, SqliteDatabase
+from store.sql.sqlite import SqliteDatabase
+from store.sql.where import database_at
 
 MOST = 100
 """Findings of one kind that are told one by one."""
@@ -50,22 +52,29 @@ class Finding:
 
 
 def verify(
-    path: Path, decode: Callable[[bytes], Entry], progress: Progress = lambda step, done, of: None
+    where: str | Path,
+    decode: Callable[[bytes], Entry],
+    progress: Progress = lambda step, done, of: None,
+    *,
+    source: str | None = None,
 ) -> list[Finding]:
-    """What is wrong with the log in this file; empty if nothing is. Blocks: run it in a thread."""
-    if not path.exists():
-        return [Finding("file", str(path), "does not exist")]
+    """What is wrong with the log in this file or database (that of `source`, where several are in one); empty if
+    nothing is. Blocks: run it in a thread. StoreError where there is no log."""
+    database = database_at(where, source)
+    if isinstance(database, SqliteDatabase) and not database.path.exists():
+        return [Finding("file", database.where, "does not exist")]
     with tempfile.TemporaryDirectory(prefix="ote-verify-") as scratch:
         kept, made = Path(scratch) / "kept.db", Path(scratch) / "made.db"
         try:
-            findings = _check_file(path, kept, made, progress)
+            findings = _check_file(database, kept, made, progress)
             return findings or _check_content(kept, made, decode, progress)
-        except ERRORS as error:
-            return [Finding("file", str(path), str(getattr(error, "orig", None) or error))]
+        except database.errors as error:
+            if not (database.is_near or database.is_damage(error)):
+                raise StoreError(f"{database.where}: {plain(error)}") from error
+            return [Finding("file", database.where, plain(error))]
 
 
-def _check_file(path: Path, kept: Path, made: Path, progress: Progress) -> list[Finding]:
-    database = SqliteDatabase(path)
+def _check_file(database: Database, kept: Path, made: Path, progress: Progress) -> list[Finding]:
     progress("file", 0, 1)
     with closing(database.session()) as session:
         broken = session.integrity()
@@ -74,7 +83,7 @@ def _check_file(path: Path, kept: Path, made: Path, progress: Progress) -> list[
         # From the first copy: a log in use has grown since.
         SqliteDatabase(kept).copy(made)
     progress("file", 1, 1)
-    return [Finding("file", str(path), line) for line in broken]
+    return [Finding("file", database.where, line) for line in broken]
 
 
 def _check_content(kept: Path, made: Path, decode: Callable[[bytes], Entry], progress: Progress) -> list[Finding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from bus.client import Bus
+from tests.postgres import PostgresServer, binaries
 from tests.support import NatsServer
 
 # How long one example takes says more about the machine than about the code.
@@ -54,3 +57,29 @@ async def connect() -> AsyncIterator[Callable[..., Awaitable[Bus]]]:
 async def bus(nats_server: NatsServer, connect: Callable[..., Awaitable[Bus]]) -> Bus:
     """A connection to a server of its own."""
     return await connect(nats_server)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a log can be, for `open_log`: a file, and a database; empty."""
+    if request.param == "sqlite":
+        return str(tmp_path / "log.db")
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.url
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL for all tests of this process. Skipped where it is not installed, but not in CI."""
+    for missing, there in (("server", binaries()), ("driver psycopg", importlib.util.find_spec("psycopg"))):
+        if there is None and not os.environ.get("OTE_CI"):
+            pytest.skip(f"no PostgreSQL {missing} is installed")
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
+    """The same, without any log in it."""
+    yield postgres_server
+    postgres_server.empty()

@@ -105,6 +105,10 @@ class Watch(ABC):
     def skip(self) -> None:  # noqa: B027 - only news that come by themselves must be thrown away
         """Nobody wants the news that there may be."""
 
+    def claim(self) -> bool:
+        """Takes the log for one tier, as long as this connection lives. False if another has it."""
+        return True
+
     def renew(self) -> None:  # noqa: B027 - a file is not lost
         """After an error: connects again. Blocks."""
 
@@ -149,6 +153,10 @@ class Database(ABC):
     def is_damage(self, error: BaseException) -> bool:
         """Whether it says that the database is broken, or that this is no log."""
 
+    def explain(self, error: BaseException) -> str:
+        """What to tell of an error of a write."""
+        return f"the log was not written: {plain(error)}"
+
     @abstractmethod
     def copy(self, file: Path) -> None:
         """Copies the log as it is at one moment, while others may write, to a new file in SQLite's format."""
@@ -163,3 +171,8 @@ def original(error: BaseException) -> BaseException:
     if isinstance(error, sa.exc.DBAPIError) and error.orig is not None:
         return error.orig
     return error
+
+
+def plain(error: BaseException) -> str:
+    """What the driver says, on one line."""
+    return " ".join(str(original(error)).split())

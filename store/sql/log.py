@@ -6,12 +6,13 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Generic, Self, cast
 
 from store.api import E, Reader, Stored, T, Tx
 from store.errors import LogDamaged, StoreError
-from store.sql.backend import Database, Session, Watch
+from store.sql.backend import Database, Session, Watch, plain
 from store.sql.committer import Committer, Group
 from store.sql.open import open_ledger
 from store.sql.projector import Progress
@@ -23,6 +24,7 @@ from store.sql.writer import Writer
 READERS = 4
 POLL_SECONDS = 0.05
 FOLLOW_BATCH = 500
+AWAY_SECONDS = 0.5
 
 RebuildProgress = Callable[[str, int, int], None]
 """Called with (projection, rows done, rows in all)."""
@@ -38,11 +40,13 @@ class SqlLog(Generic[E]):
         source: str,
         decode: Callable[[bytes], E],
         lazy_delay: float = 0.02,
+        sole: bool = False,
     ) -> None:
         self._database = database
         self._source = source
         self._decode = decode
         self._lazy_delay = lazy_delay
+        self._sole = sole
         self._epoch = ""
         self._tail: Tail[E] = Tail()
         self._listeners: list[Callable[[list[E]], None]] = []
@@ -68,7 +72,11 @@ class SqlLog(Generic[E]):
         self._ledger = await asyncio.to_thread(open_ledger, self._database, self._source, self._decode)
         self._epoch = self._ledger.epoch
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="log-reader")
-        watch = await asyncio.to_thread(self._database.watch)
+        try:
+            watch = await asyncio.to_thread(self._begin_watch)
+        except BaseException:
+            self._ledger.session.close()
+            raise
         self._poller = asyncio.create_task(self._poll(watch), name="log-poll")
         self._writer = Writer(Committer(self._ledger, self._decode), self._deliver, self._lazy_delay)
         self._closed = False
@@ -172,11 +180,11 @@ class SqlLog(Generic[E]):
             return await self._loop.run_in_executor(self._readers, self._query, query, True)
 
     def _query(self, query: Callable[[Reader[E]], T], patient: bool) -> T:
-        session = getattr(self._sessions, "session", None)
-        if session is None:
-            session = self._sessions.session = self._database.session()
-            self._opened.append(session)
         try:
+            session = getattr(self._sessions, "session", None)
+            if session is None:
+                session = self._sessions.session = self._database.session()
+                self._opened.append(session)
             session.begin_read()
             try:
                 return query(SqlReader(session, self._source, self._epoch, self._decode, patient=patient))
@@ -184,7 +192,7 @@ class SqlLog(Generic[E]):
                 session.end_read()
         except self._database.errors as error:
             kind = LogDamaged if self._database.is_damage(error) else StoreError
-            raise kind(f"the log was not read: {error}") from error
+            raise kind(f"the log was not read: {plain(error)}") from error
 
     async def follow(self, *, after: int = 0, types: Sequence[str] = ()) -> AsyncIterator[list[Stored[E]]]:
         news = self._tail.join()
@@ -193,7 +201,14 @@ class SqlLog(Generic[E]):
                 news.clear()
                 latest = self._tail.after(after)
                 if latest is None:
-                    batch, after = await self.read(partial(_page, after=after, types=types))
+                    try:
+                        batch, after = await self.read(partial(_page, after=after, types=types))
+                    except StoreError as error:
+                        if self._database.is_near or isinstance(error, LogDamaged):
+                            raise
+                        # A database that is away comes back.
+                        await asyncio.sleep(AWAY_SECONDS)
+                        continue
                 else:
                     batch = [stored for stored in latest if not types or stored.event.type in types]
                     after = latest[-1].row if latest else after
@@ -203,6 +218,16 @@ class SqlLog(Generic[E]):
                     await news.wait()
         finally:
             self._tail.leave(news)
+
+    def _begin_watch(self) -> Watch:
+        try:
+            watch = self._database.watch()
+        except self._database.errors as error:
+            raise StoreError(f"{self.where}: {plain(error)}") from error
+        if self._sole and not watch.claim():
+            watch.close()
+            raise StoreError(f"another tier of {self._source} uses {self.where}: stop it, or choose another database")
+        return watch
 
     async def _poll(self, watch: Watch) -> None:
         """Sees what other processes commit."""
@@ -215,7 +240,9 @@ class SqlLog(Generic[E]):
                     elif (watch.news() or 0) > self._tail.last_row:
                         self._tail.forget()
                 except self._database.errors:
-                    await asyncio.to_thread(watch.renew)
+                    await asyncio.sleep(AWAY_SECONDS)
+                    with suppress(*self._database.errors):
+                        await asyncio.to_thread(watch.renew)
         finally:
             watch.close()
 

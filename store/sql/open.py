@@ -7,7 +7,7 @@ from collections.abc import Callable
 from store.api import E
 from store.errors import LogDamaged, StoreError
 from store.projections.catalogue import projections
-from store.sql.backend import Database, Session
+from store.sql.backend import Database, Session, plain
 from store.sql.ledger import Ledger
 from store.sql.projector import Projector
 from store.sql.records import LIVES
@@ -30,7 +30,7 @@ def open_ledger(database: Database, source: str, decode: Callable[[bytes], E]) -
             raise
     except database.errors as error:
         kind = LogDamaged if database.is_damage(error) else StoreError
-        raise kind(f"{database.where}: {error}") from error
+        raise kind(f"{database.where}: {plain(error)}") from error
 
 
 def _open(session: Session, source: str, decode: Callable[[bytes], E]) -> Ledger[E]:

@@ -115,7 +115,7 @@ class SqlReader(Generic[E]):
         pattern = subject_pattern(subject)
         found: list[Stored[E]] = []
         with self._session.connection.execute(
-            wanted.where(EVENTS.c.subject.startswith(literal, autoescape=True))
+            wanted.where(EVENTS.c.subject.startswith(literal, autoescape=True)).execution_options(stream_results=True)
         ) as rows:
             for row, name, body in rows:
                 if len(found) >= limit:

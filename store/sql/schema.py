@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import Any, get_type_hints
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from store.projections.base import Table
 from store.projections.catalogue import projections
@@ -22,35 +23,40 @@ events, and a record says how far; since 3 there are the objects of all clusters
 
 METADATA = sa.MetaData()
 
+TEXT = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+"""Compared byte by byte, whatever the language of the database: paths and epochs sort as they are written."""
+ROW = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""SQLite numbers rows by itself only where they are plain integers."""
+
 EVENTS = sa.Table(
     "events",
     METADATA,
     # AUTOINCREMENT: the number of a row that was compacted away is never given to another event.
-    sa.Column("row", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("id", sa.Text, nullable=False, unique=True),
-    sa.Column("source", sa.Text, nullable=False),
-    sa.Column("epoch", sa.Text, nullable=False),
+    sa.Column("row", ROW, primary_key=True, autoincrement=True),
+    sa.Column("id", TEXT, nullable=False, unique=True),
+    sa.Column("source", TEXT, nullable=False),
+    sa.Column("epoch", TEXT, nullable=False),
     sa.Column("seq", sa.BigInteger),
-    sa.Column("type", sa.Text, nullable=False),
-    sa.Column("subject", sa.Text, nullable=False),
-    sa.Column("time", sa.Text, nullable=False),
-    sa.Column("cause", sa.Text),
-    sa.Column("actor", sa.Text),
-    sa.Column("expiresat", sa.Text),
+    sa.Column("type", TEXT, nullable=False),
+    sa.Column("subject", TEXT, nullable=False),
+    sa.Column("time", TEXT, nullable=False),
+    sa.Column("cause", TEXT),
+    sa.Column("actor", TEXT),
+    sa.Column("expiresat", TEXT),
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("checksum", sa.LargeBinary, nullable=False),
-    sa.Column("stored_at", sa.Text, nullable=False),
+    sa.Column("stored_at", TEXT, nullable=False),
     sa.Column("signature", sa.LargeBinary),
     sa.UniqueConstraint("source", "epoch", "seq"),
     sqlite_autoincrement=True,
 )
 
-_TYPES: dict[Any, tuple[type[sa.types.TypeEngine[Any]], bool]] = {
-    str: (sa.Text, False),
-    str | None: (sa.Text, True),
-    int: (sa.BigInteger, False),
-    int | None: (sa.BigInteger, True),
-    bytes: (sa.LargeBinary, False),
+_TYPES: dict[Any, tuple[sa.types.TypeEngine[Any], bool]] = {
+    str: (TEXT, False),
+    str | None: (TEXT, True),
+    int: (sa.BigInteger(), False),
+    int | None: (sa.BigInteger(), True),
+    bytes: (sa.LargeBinary(), False),
 }
 
 

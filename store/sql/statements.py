@@ -124,7 +124,7 @@ class Lookups:
     def _joined(self) -> str:
         # A join with the keys, since SQLite scans the table for `(a, b) IN ((?, ?), ...)`.
         columns = [sa.column(name, self._table.c[name].type) for name in self._key]
-        binds: tuple[sa.BindParameter[Any], ...] = tuple(sa.bindparam(name) for name in self._key)
+        binds = tuple(sa.bindparam(column.name, type_=column.type) for column in columns)
         keys = sa.values(*columns, name="keys").data([binds]).cte("keys")
         matches = (self._table.c[name] == keys.c[name] for name in self._key)
         return compiled(self._select().join_from(keys, self._table, sa.and_(*matches)), self._dialect, self._key)

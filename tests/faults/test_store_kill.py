@@ -18,9 +18,9 @@ from store.verify import verify
 ROOT = Path(__file__).parents[2]
 
 
-def killed_writer(file: Path, name: str, seconds: float) -> list[str]:
+def killed_writer(place: str, name: str, seconds: float) -> list[str]:
     """The ids that a writer acknowledged before it was killed, `seconds` after its first."""
-    command = [sys.executable, "-m", "tests.integration.store_writer", str(file), name, "1000000", "16"]
+    command = [sys.executable, "-m", "tests.integration.store_writer", place, name, "1000000", "16"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("open")
@@ -34,15 +34,15 @@ def killed_writer(file: Path, name: str, seconds: float) -> list[str]:
 
 
 @pytest.mark.parametrize("rounds", [3, pytest.param(40, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
-async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, rounds: int) -> None:
+async def test_what_was_acknowledged_survives_kill_9(place: str, rounds: int) -> None:
     seed = time.time_ns()
     print(f"seed {seed}")
-    chance, file = random.Random(seed), tmp_path / "log.db"
+    chance = random.Random(seed)
     acknowledged: list[str] = []
     for number in range(rounds):
-        acknowledged += killed_writer(file, f"life{number}", chance.uniform(0.0, 0.3))
-        assert verify(file, Event.decode) == []
-    async with open_log(file, source="root", decode=Event.decode) as log:
+        acknowledged += killed_writer(place, f"life{number}", chance.uniform(0.0, 0.3))
+        assert verify(place, Event.decode) == []
+    async with open_log(place, source="root", decode=Event.decode) as log:
         events = [stored.event for stored in await log.read(lambda r: r.events(limit=1_000_000))]
         held = await log.read(lambda r: r.streams("root"))
     assert set(acknowledged) <= {event.id for event in events}

@@ -1,4 +1,4 @@
-"""A process that writes to a log's file: `python -m tests.integration.store_writer FILE NAME COUNT LANES`.
+"""A process that writes to a log: `python -m tests.integration.store_writer PLACE NAME COUNT LANES`.
 
 Each line that it prints is an event that is committed: id, seq, and the mailbox number that it took.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from pathlib import Path
 
 from bus.event import Event
 from store.api import Tx
@@ -17,8 +16,8 @@ from tests.unit.store.samples import submitted
 TARGETS = ("root.a", "root.b", "root.c")
 
 
-async def main(file: Path, name: str, count: int, lanes: int) -> None:
-    async with open_log(file, source="root", decode=Event.decode) as log:
+async def main(place: str, name: str, count: int, lanes: int) -> None:
+    async with open_log(place, source="root", decode=Event.decode) as log:
         print("open", log.epoch, flush=True)
 
         def op(tx: Tx[Event], n: int) -> Event:
@@ -34,4 +33,4 @@ async def main(file: Path, name: str, count: int, lanes: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))

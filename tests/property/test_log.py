@@ -21,6 +21,7 @@ from bus.event import Draft, Event
 from store.api import Cursor, Mail, Mailbox, Reader, Stream, Tx
 from store.memory import MemoryLog
 from store.sql import open_log
+from tests.postgres import PostgresServer
 from tests.unit.store.samples import EPOCH, LATER, Source, cancel, cluster, report, sample, stored, submitted
 
 OWN = "root.east"
@@ -238,30 +239,40 @@ def test_what_was_not_committed_never_happened(steps: list[list[Event] | Own], r
     assert log.query(everything) == committed
 
 
+async def compare(place: str, steps: list[list[Event] | Own]) -> None:
+    """The real log tells what the one in memory does, also rebuilt and opened again."""
+    async with open_log(place, source=OWN, decode=Event.decode, synchronous="OFF") as log:
+        double = MemoryLog[Event](OWN, epoch=log.epoch)
+        writes = [log.write(op(step)) for step in steps]
+        outcomes = await asyncio.gather(*writes, return_exceptions=True)
+        for step, outcome in zip(steps, outcomes, strict=True):
+            try:
+                assert double.apply(op(step)) == outcome
+            except LookupError:
+                assert isinstance(outcome, LookupError)
+            double.commit()
+        expected = double.query(everything)
+        assert await log.read(everything) == expected
+        assert await log.write(everything) == expected
+        await log.rebuild()
+        assert await log.read(everything) == expected
+    async with open_log(place, source=OWN, decode=Event.decode) as log:
+        assert await log.write(everything) == expected
+
+
 @given(batches())
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_the_real_log_tells_the_same_also_reopened_and_rebuilt(steps: list[list[Event] | Own]) -> None:
-    async def compare(path: Path) -> None:
-        async with open_log(path, source=OWN, decode=Event.decode, synchronous="OFF") as log:
-            double = MemoryLog[Event](OWN, epoch=log.epoch)
-            writes = [log.write(op(step)) for step in steps]
-            outcomes = await asyncio.gather(*writes, return_exceptions=True)
-            for step, outcome in zip(steps, outcomes, strict=True):
-                try:
-                    assert double.apply(op(step)) == outcome
-                except LookupError:
-                    assert isinstance(outcome, LookupError)
-                double.commit()
-            expected = double.query(everything)
-            assert await log.read(everything) == expected
-            assert await log.write(everything) == expected
-            await log.rebuild()
-            assert await log.read(everything) == expected
-        async with open_log(path, source=OWN, decode=Event.decode) as log:
-            assert await log.write(everything) == expected
-
     with tempfile.TemporaryDirectory() as directory, asyncio.Runner() as runner:
-        runner.run(compare(Path(directory) / "log.db"))
+        runner.run(compare(str(Path(directory) / "log.db"), steps))
+
+
+@given(steps=batches())
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+def test_so_does_the_log_in_postgresql(postgres: PostgresServer, steps: list[list[Event] | Own]) -> None:
+    postgres.empty()
+    with asyncio.Runner() as runner:
+        runner.run(compare(postgres.url, steps))
 
 
 @given(batches(forks=False), st.randoms(use_true_random=False))

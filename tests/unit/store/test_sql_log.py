@@ -1,4 +1,4 @@
-"""What is particular to the log in SQLite: groups, laziness, opening, closing, rebuilding."""
+"""What is particular to the log in an SQL database: groups, laziness, opening, closing, rebuilding."""
 
 from __future__ import annotations
 
@@ -31,44 +31,51 @@ async def log(tmp_path: Path) -> AsyncIterator[SqlLog[Event]]:
         yield opened
 
 
+@pytest.fixture
+async def either(place: str) -> AsyncIterator[SqlLog[Event]]:
+    """A log in a file, and one in another database."""
+    async with log_at(place) as opened:
+        yield opened
+
+
 def append(n: int = 0) -> object:
     return lambda tx: tx.append(sample(n))
 
 
 class TestGroups:
-    async def test_many_writes_share_few_commits(self, log: SqlLog[Event]) -> None:
+    async def test_many_writes_share_few_commits(self, either: SqlLog[Event]) -> None:
         commits: list[list[Event]] = []
-        log.on_commit(commits.append)
-        await asyncio.gather(*(log.write(lambda tx: tx.append(sample())) for _ in range(300)))
+        either.on_commit(commits.append)
+        await asyncio.gather(*(either.write(lambda tx: tx.append(sample())) for _ in range(300)))
         assert sum(len(commit) for commit in commits) == 300
         assert len(commits) < 30
 
-    async def test_one_bad_op_harms_nobody_in_its_group(self, log: SqlLog[Event]) -> None:
+    async def test_one_bad_op_harms_nobody_in_its_group(self, either: SqlLog[Event]) -> None:
         def bad(tx: Tx[Event]) -> None:
             tx.append(sample())
             raise LookupError("bad")
 
-        writes = [log.write(bad if n % 10 == 3 else lambda tx: tx.append(sample())) for n in range(50)]
+        writes = [either.write(bad if n % 10 == 3 else lambda tx: tx.append(sample())) for n in range(50)]
         outcomes = await asyncio.gather(*writes, return_exceptions=True)
         assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, LookupError)] == [3, 13, 23, 33, 43]
         assert [o.seq for o in outcomes if isinstance(o, Event)] == list(range(1, 46))
 
-    async def test_what_the_database_refuses_harms_nobody_either(self, log: SqlLog[Event]) -> None:
+    async def test_what_the_database_refuses_harms_nobody_either(self, either: SqlLog[Event]) -> None:
         huge = sample().seal("root.a", EPOCH, 2**63)
-        writes = [log.write(lambda tx: tx.append(sample())) for _ in range(5)]
-        refused = log.write(lambda tx: tx.record([huge]))
-        writes += [log.write(lambda tx: tx.append(sample())) for _ in range(5)]
+        writes = [either.write(lambda tx: tx.append(sample())) for _ in range(5)]
+        refused = either.write(lambda tx: tx.record([huge]))
+        writes += [either.write(lambda tx: tx.append(sample())) for _ in range(5)]
         with pytest.raises(StoreError, match="not written"):
             await refused
         assert [event.seq for event in await asyncio.gather(*writes)] == list(range(1, 11))
 
-    async def test_a_caller_who_gave_up_holds_up_nobody(self, log: SqlLog[Event]) -> None:
-        first, second = (log.write(lambda tx: tx.append(sample())) for _ in range(2))
+    async def test_a_caller_who_gave_up_holds_up_nobody(self, either: SqlLog[Event]) -> None:
+        first, second = (either.write(lambda tx: tx.append(sample())) for _ in range(2))
         first.cancel()
         assert (await second).seq == 2
-        assert await log.read(lambda r: r.last_row()) == 2
+        assert await either.read(lambda r: r.last_row()) == 2
 
-    async def test_a_listener_that_fails_is_told_and_harms_nobody(self, log: SqlLog[Event]) -> None:
+    async def test_a_listener_that_fails_is_told_and_harms_nobody(self, either: SqlLog[Event]) -> None:
         told: list[object] = []
         heard: list[Event] = []
 
@@ -76,9 +83,9 @@ class TestGroups:
             raise LookupError
 
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context["exception"]))
-        log.on_commit(fails)
-        log.on_commit(heard.extend)
-        event = await log.write(lambda tx: tx.append(sample()))
+        either.on_commit(fails)
+        either.on_commit(heard.extend)
+        event = await either.write(lambda tx: tx.append(sample()))
         assert heard == [event]
         assert [type(error) for error in told] == [LookupError]
 
@@ -168,7 +175,7 @@ class TestOpening:
 
     def test_another_backend_is_refused(self) -> None:
         with pytest.raises(StoreError, match="no backend"):
-            log_at("postgresql://host/db")
+            log_at("mysql://host/db")
 
     async def test_after_closing_nothing_is_taken(self, tmp_path: Path) -> None:
         log = log_at(tmp_path / "log.db")
@@ -189,12 +196,12 @@ class TestOpening:
 
 
 class TestFollowing:
-    async def test_far_behind_reads_from_the_file(self, log: SqlLog[Event], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_far_behind_reads_from_the_file(self, either: SqlLog[Event], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("store.sql.tail.KEPT", 10)
         for _ in range(8):
-            await log.write(lambda tx: [tx.append(sample(n)) for n in range(100)])
+            await either.write(lambda tx: [tx.append(sample(n)) for n in range(100)])
         rows: list[int] = []
-        async for batch in log.follow(after=20):
+        async for batch in either.follow(after=20):
             rows += [stored.row for stored in batch]
             if rows[-1] == 800:
                 break
