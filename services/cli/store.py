@@ -1,4 +1,4 @@
-"""`ote store`: a tier's log file, checked and repaired where it lies."""
+"""`ote store`: a tier's log, checked and repaired where it lies."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from services.cli.options import Form
 from services.cli.printing import error_console, is_live, show, show_data, show_names
 from services.cli.render import count_of, table
 from store.errors import LogDamaged, StoreError
-from store.sql import open_log
+from store.sql import is_remote, open_log, shown
 from store.verify import Finding, verify
 from store.whose import source_of
 
-app = App(name="store", help="Checks and repairs a tier's log file.")
+app = App(name="store", help="Checks and repairs a tier's log.")
 
 Step = Callable[[str, int, int], None]
 
@@ -33,23 +33,28 @@ LOG_FILE = "log.db"
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Which:
-    """Which file, and in which form to print."""
+    """Which log, and in which form to print."""
 
     state: Annotated[Path | None, Parameter(metavar="DIR")] = None
     """The state directory of a tier."""
-    log: Annotated[Path | None, Parameter(metavar="FILE")] = None
-    """The log file itself."""
+    log: Annotated[str | None, Parameter(metavar="FILE|URL")] = None
+    """The log file itself, or the database: postgresql://USER@HOST/DATABASE."""
+    path: Annotated[str | None, Parameter(metavar="PATH")] = None
+    """Whose log, where a database holds several."""
     output: Annotated[Form, Parameter(name=["--output", "-o"], show_default=True)] = "table"
     """Tables for people; json, yaml or name for programs."""
 
-    def file(self) -> Path:
-        """The file, which exists. BadRequest if not one of the two is given, NotFound if there is none."""
+    def place(self) -> str:
+        """The URL, or the file, which exists. BadRequest if not one of the two is given, NotFound if there is none."""
         if (self.state is None) == (self.log is None):
             raise BadRequest("give either --state DIR or --log FILE", hint="a tier's log is DIR/log.db")
-        file = self.log if self.log is not None else Path(self.state or ".") / LOG_FILE
+        if self.log is not None and is_remote(self.log):
+            return self.log
+        file = Path(self.log) if self.log is not None else Path(self.state or ".") / LOG_FILE
         if not file.is_file():
-            raise NotFound(f"there is no log at {file}", field="--log" if self.log else "--state")
-        return file
+            hint = None if self.log else "a tier that keeps it in a database was started with --log-url: --log URL"
+            raise NotFound(f"there is no log at {file}", field="--log" if self.log else "--state", hint=hint)
+        return str(file)
 
 
 WHICH = Which()
@@ -59,18 +64,22 @@ WHICH = Which()
 async def verify_log(*, which: Which = WHICH) -> Exit:
     """Checks a log.
 
-    The file must be whole, each event what its checksum says, and all that is derived must follow from the events.
+    The file or database must be whole, each event what its checksum says, and all that is derived must follow from the events.
     Changes nothing; the tier may be running. The exit code is 1 if something is wrong.
 
     For example:
 
         ote store verify --state /var/lib/ote/site1
         ote store verify --log backup.db -o json
+        ote store verify --log postgresql://ote@db.example/ote --path root
     """
-    file = which.file()
-    with _progress() as step:
-        findings = await asyncio.to_thread(verify, file, Event.decode, step)
-    _show_findings(file, findings, which.output)
+    place = which.place()
+    try:
+        with _progress() as step:
+            findings = await asyncio.to_thread(verify, place, Event.decode, step, source=which.path)
+    except StoreError as error:
+        raise _told(error) from error
+    _show_findings(shown(place), findings, which.output)
     return Exit.FAILED if findings else Exit.OK
 
 
@@ -88,17 +97,17 @@ async def rebuild(projection: str | None = None, /, *, which: Which = WHICH) -> 
     projection
         Only this one; all if not given.
     """
-    file = which.file()
+    place = which.place()
     try:
-        source = await asyncio.to_thread(source_of, file)
+        source = await asyncio.to_thread(source_of, place, which.path)
         with _progress() as step:
-            async with open_log(file, source=source, decode=Event.decode) as log:
+            async with open_log(place, source=source, decode=Event.decode) as log:
                 await log.rebuild(projection, step)
     except KeyError as error:
         raise NotFound(str(error.args[0]), field="projection") from None
     except StoreError as error:
         raise _told(error) from error
-    what = {"log": str(file), "source": source, "rebuilt": projection or "all"}
+    what = {"log": shown(place), "source": source, "rebuilt": projection or "all"}
     if which.output == "name":
         show_names([source])
     elif which.output in ("json", "yaml"):
@@ -112,16 +121,16 @@ def _told(error: StoreError) -> OteError:
     return Refused(str(error), field="--log", hint=hint)
 
 
-def _show_findings(file: Path, findings: list[Finding], form: Form) -> None:
+def _show_findings(log: str, findings: list[Finding], form: Form) -> None:
     if form == "name":
         show_names(f"{finding.kind} {finding.where}" for finding in findings)
     elif form in ("json", "yaml"):
-        show_data({"log": str(file), "findings": [asdict(finding) for finding in findings]}, form)
+        show_data({"log": log, "findings": [asdict(finding) for finding in findings]}, form)
     elif findings:
         show(table(["IN", "WHERE", "WHAT"], [[finding.kind, finding.where, finding.what] for finding in findings]))
-        show(f"\n{count_of(len(findings), 'finding')} in {file}")
+        show(f"\n{count_of(len(findings), 'finding')} in {log}")
     else:
-        show(f"{file} is whole")
+        show(f"{log} is whole")
 
 
 @contextmanager

@@ -29,6 +29,7 @@ def tier(
     *,
     path: str,
     state: Path | None = None,
+    log_url: str | None = None,
     parent: str | None = None,
     tag: Annotated[list[str] | None, Parameter(metavar="TAG", negative=())] = None,
     shim: Annotated[list[str] | None, Parameter(metavar="KIND", negative="--no-shims")] = None,
@@ -62,6 +63,9 @@ def tier(
         The path of this cluster, from the root: root.east.site1.
     state
         The directory of its log and its server's files; ./PATH if not given.
+    log_url
+        A database for the log, instead of a file: postgresql://USER@HOST/DATABASE. With a password in it, better
+        in the environment: OTE_TIER_LOG_URL.
     parent
         The leaf URL of its parent, as the parent prints it.
     tag
@@ -99,6 +103,7 @@ def tier(
     given: dict[str, Any] = {
         "path": path,
         "state": state or Path(path),
+        "log_url": log_url,
         "parent": parent,
         "tags": tag,
         "shims": shim,

@@ -24,7 +24,7 @@ from bus.event import Event
 from leafnodes.server import NatsServer
 from services.tier.runtime import Runtime, Service, Signal
 from services.tier.settings import TierSettings
-from store.sql import open_log
+from store.sql import is_remote, open_log
 
 logger = structlog.get_logger()
 
@@ -55,15 +55,18 @@ async def tier(settings: TierSettings, factories: Sequence[Factory]) -> AsyncIte
     settings.state.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         if settings.joins:
-            settings = settings.model_copy(update={"nats_url": _running(settings.state)["nats"]})
+            running = _running(settings.state)
+            _same_log(settings, running["log"])
+            settings = settings.model_copy(update={"nats_url": running["nats"]})
         else:
             stack.enter_context(_sole_user(settings.state))
         log = await stack.enter_async_context(
             open_log(
-                settings.state / "log.db",
+                settings.log_url or settings.state / "log.db",
                 source=settings.path,
                 decode=Event.decode,
                 synchronous=settings.synchronous,
+                sole=not settings.joins,
             )
         )
         connection: Signal[bool] = Signal()
@@ -76,7 +79,7 @@ async def tier(settings: TierSettings, factories: Sequence[Factory]) -> AsyncIte
         for service in services:
             await service.start()
             stack.push_async_callback(service.stop)
-        info = _info(runtime, server)
+        info = _info(runtime, server, log.where)
         with nullcontext() if settings.joins else _announced(settings.state / "tier.json", info):
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(service.run(), name=service.name) for service in services]
@@ -102,7 +105,7 @@ def _server(settings: TierSettings) -> NatsServer:
     )
 
 
-def _info(runtime: Runtime, server: NatsServer) -> dict[str, Any]:
+def _info(runtime: Runtime, server: NatsServer, log: str) -> dict[str, Any]:
     return {
         "path": runtime.path,
         "pid": os.getpid(),
@@ -110,7 +113,7 @@ def _info(runtime: Runtime, server: NatsServer) -> dict[str, Any]:
         "nats": server.client_url,
         "leaf": server.leaf_url,
         "server_pid": server.pid,
-        "log": str(runtime.settings.state / "log.db"),
+        "log": log,
     }
 
 
@@ -123,6 +126,16 @@ def _running(state: Path) -> dict[str, Any]:
             f"no tier runs on {state}", hint="start one there first: ote tier --service controller ..."
         ) from None
     return found
+
+
+def _same_log(settings: TierSettings, log: str) -> None:
+    """Two logs would be two minds."""
+    if is_remote(log) != (settings.log_url is not None):
+        raise Refused(
+            f"the tier that runs on {settings.state} has its log in {log}",
+            field="log_url",
+            hint="give the same --log-url",
+        )
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bus import paths, tags
+from store.sql import is_remote
 
 
 class TierSettings(BaseSettings):
@@ -18,6 +19,9 @@ class TierSettings(BaseSettings):
 
     path: str = Field(description="Path of this cluster, from the root: root.east.site1")
     state: Path = Field(description="Directory for the log, the server's files and the tier's own file")
+    log_url: str | None = Field(
+        None, description="URL of a database for the log: postgresql://USER@HOST/DATABASE; none: a file in `state`"
+    )
     parent: str | None = Field(None, description="Leaf URL of the parent (nats-leaf://...); none: a root")
     tags: list[str] = Field([], description="Tags of this cluster: camera, zone=eu")
     shims: list[str] = Field(
@@ -54,6 +58,13 @@ class TierSettings(BaseSettings):
     @classmethod
     def _path(cls, value: str) -> str:
         return paths.parse_path(value, field="path")
+
+    @field_validator("log_url")
+    @classmethod
+    def _log_url(cls, value: str | None) -> str | None:
+        if value is not None and not is_remote(value):
+            raise ValueError("log_url is not an URL like postgresql://USER@HOST/DATABASE")
+        return value
 
     @field_validator("tags")
     @classmethod

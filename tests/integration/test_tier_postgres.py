@@ -1,0 +1,81 @@
+"""Tiers whose logs are in a PostgreSQL database: killed, restarted, and with the database away for a while."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bus.errors import Unavailable
+from tests.integration.cli import Ote
+from tests.integration.tiers import Tiers
+from tests.postgres import PostgresServer
+
+SITE = "root.site"
+
+
+async def test_a_tier_goes_on_with_what_it_had(postgres: PostgresServer, tiers: Tiers) -> None:
+    root = await tiers.spawn("root", shims=(), log_url=postgres.url)
+    site = await tiers.spawn(SITE, root, log_url=postgres.url)
+    assert (root.info["log"], site.info["log"]) == ("postgresql:///ote (root)", "postgresql:///ote (root.site)")
+    assert not list(root.state.glob("log.db*"))
+    sent = [(await root.submit(SITE, f"c{number}"))["id"] for number in range(5)]
+    await root.done(sent[-1])
+    await site.kill()
+    sent += [(await root.submit(SITE, f"c{number}"))["id"] for number in range(5, 8)]
+    await root.kill()
+    await root.start()
+    await site.start()
+    for id in sent:
+        assert (await root.done(id))["summary"] == {"succeeded": 1}
+    await site.tells("succeeded", SITE, sent)
+    await root.tells("succeeded", SITE, sent)
+    status = await root.ask("status")
+    assert status["log"]["bytes"] > 0
+
+
+async def test_a_tier_lives_through_a_restart_of_its_database(tiers: Tiers) -> None:
+    with PostgresServer(durable=True) as server:
+        root = await tiers.grow("root", log_url=server.url)
+        site = await tiers.grow(SITE, root)
+        before = (await root.submit(SITE, "before"))["id"]
+        await root.done(before)
+        server.stop()
+        with pytest.raises(Unavailable, match="not written"):
+            await root.submit(SITE, "meanwhile")
+        server.start()
+        after = [(await root.submit(to, "after"))["id"] for to in (SITE, "root")]
+        for id in (before, *after):
+            assert (await root.done(id))["summary"] == {"succeeded": 1}
+        await site.tells("succeeded", SITE, [before, after[0]])
+        await root.stop()
+
+
+async def test_the_tools_for_a_log_work_there_too(postgres: PostgresServer, tiers: Tiers, tmp_path: Path) -> None:
+    ote, url = Ote(tmp_path, None), postgres.url
+    root = await tiers.grow("root", log_url=url)
+    await root.done((await root.submit("root", "c"))["id"])
+    whole = await ote("store", "verify", "--log", url)
+    assert (whole.code, whole.out, whole.err) == (0, "postgresql:///ote is whole\n", "")
+    postgres.execute("UPDATE root.objects SET manifest = '\\x80'")
+    found = await ote("store", "verify", "--log", url, "-o", "json")
+    assert (found.code, [finding["kind"] for finding in found.json()["findings"]]) == (1, ["objects"])
+    built = await ote("store", "rebuild", "--log", url, "objects")
+    assert (built.code, built.out) == (0, "rebuilt objects of the log of root\n")
+    assert (await ote("store", "verify", "--log", url)).code == 0
+    await tiers.grow(SITE, root, log_url=url)
+    unclear = await ote("store", "verify", "--log", url)
+    assert (unclear.code, "say which: root, root.site" in unclear.err) == (6, True)
+    assert (await ote("store", "verify", "--log", url, "--path", SITE)).code == 0
+    away = await ote("store", "verify", "--log", f"postgresql://me:secret@/none?host={tmp_path}")
+    assert (away.code, "secret" in away.err, "Traceback" in away.err) == (6, False, False)
+
+
+async def test_who_joins_a_tier_must_use_its_log(postgres: PostgresServer, tiers: Tiers, tmp_path: Path) -> None:
+    root = await tiers.grow("root", log_url=postgres.url)
+    ote = Ote(tmp_path, None)
+    joining = ("tier", "--path", "root", "--state", str(root.state), "--service", "shims")
+    apart = await ote(*joining)
+    assert (apart.code, "log_url" in apart.err) == (6, True)
+    wrong = await ote(*joining, "--log-url", "mysql://root@host/ote")
+    assert (wrong.code, "postgresql://USER@HOST/DATABASE" in wrong.err) == (2, True)
