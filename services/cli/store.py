@@ -64,8 +64,8 @@ WHICH = Which()
 async def verify_log(*, which: Which = WHICH) -> Exit:
     """Checks a log.
 
-    The file or database must be whole, each event what its checksum says, and all that is derived must follow from the events.
-    Changes nothing; the tier may be running. The exit code is 1 if something is wrong.
+    The file or database must be whole, each event what its checksum says, and all that is derived must follow from
+    the events. Changes nothing; the tier may be running. The exit code is 1 if something is wrong.
 
     For example:
 

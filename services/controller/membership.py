@@ -28,6 +28,7 @@ from services.controller import lag
 from services.controller.registry import Registry
 from services.tier.runtime import Runtime
 from store.api import Reader
+from store.errors import StoreError
 
 logger = structlog.get_logger()
 
@@ -99,7 +100,11 @@ class Membership:
 
     async def _beat(self) -> None:
         while self._runtime.depth:
-            await self.beat()
+            try:
+                await self.beat()
+            except StoreError as error:
+                # A tier whose log is away can do nothing for those above: that is how it should look to them.
+                logger.error("no heartbeat without the log", error=str(error))
             await asyncio.sleep(self._runtime.settings.heartbeat)
 
     async def beat(self) -> None:
@@ -209,8 +214,13 @@ class Membership:
         while True:
             await asyncio.sleep(self._runtime.settings.heartbeat)
             gone = [path for path in self._expected() if self._heard(path) < self._limit()]
-            if gone:
+            if not gone:
+                continue
+            try:
                 await self._say_gone(gone)
+            except StoreError as error:
+                # A full disk does not end a tier: it is said when there is room.
+                logger.error("that children are offline was not recorded; trying again", error=str(error))
 
     def _limit(self) -> float:
         """Who was not heard since then is offline."""

@@ -19,12 +19,15 @@ from bus.types import ANNOUNCED, JOINED, OFFLINE, ONLINE
 from services.controller.selector import Candidate, Index, common_tag, resolve
 from services.tier.runtime import Runtime
 from store.api import ClusterRow
+from store.errors import StoreError
 
 logger = structlog.get_logger()
 
 TYPES = (ANNOUNCED, JOINED, ONLINE, OFFLINE)
 #: A wave of joins is read once.
 DEBOUNCE = 0.02
+#: Between two attempts to read it (seconds).
+REREAD = 0.5
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,19 @@ class Registry:
         await refreshed()
         async for _ in self._runtime.log.follow(after=after, types=TYPES):
             begin = time.monotonic()
-            await self.refresh()
+            await self._refresh_surely()
             await refreshed()
             # With many clusters this takes its time: half of it is left to other work.
             await asyncio.sleep(max(DEBOUNCE, time.monotonic() - begin))
+
+    async def _refresh_surely(self) -> None:
+        """A log that is away comes back."""
+        while True:
+            try:
+                return await self.refresh()
+            except StoreError as error:
+                logger.error("the clusters were not read; trying again", error=str(error))
+                await asyncio.sleep(REREAD)
 
     def resolve(self, selector: str, field: str = "to") -> list[str]:
         """The paths that the selector in this field names; errors as `services.controller.selector.resolve`."""

@@ -41,7 +41,7 @@ async def test_a_tier_lives_through_a_restart_of_its_database(tiers: Tiers) -> N
         before = (await root.submit(SITE, "before"))["id"]
         await root.done(before)
         server.stop()
-        with pytest.raises(Unavailable, match="not written"):
+        with pytest.raises(Unavailable):
             await root.submit(SITE, "meanwhile")
         server.start()
         after = [(await root.submit(to, "after"))["id"] for to in (SITE, "root")]
@@ -59,7 +59,7 @@ async def test_the_tools_for_a_log_work_there_too(postgres: PostgresServer, tier
     assert (whole.code, whole.out, whole.err) == (0, "postgresql:///ote is whole\n", "")
     postgres.execute("UPDATE root.objects SET manifest = '\\x80'")
     found = await ote("store", "verify", "--log", url, "-o", "json")
-    assert (found.code, [finding["kind"] for finding in found.json()["findings"]]) == (1, ["objects"])
+    assert (found.code, {finding["kind"] for finding in found.json()["findings"]}) == (1, {"objects"})
     built = await ote("store", "rebuild", "--log", url, "objects")
     assert (built.code, built.out) == (0, "rebuilt objects of the log of root\n")
     assert (await ote("store", "verify", "--log", url)).code == 0
