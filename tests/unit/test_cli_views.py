@@ -7,8 +7,9 @@ from bus.event import Addressee, Draft, format_time
 from services.cli.views.clusters import cluster_table, cluster_tree
 from services.cli.views.commands import command_table, doing, one_command, outcome, where_to
 from services.cli.views.events import event_line
-from services.cli.views.objects import object_name, object_table, status_of
+from services.cli.views.objects import explained, object_name, object_table, status_of
 from services.cli.views.status import tier_status
+from services.cli.views.undo import plan_table
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -233,3 +234,44 @@ def test_object_table() -> None:
 def test_the_status_of_an_object() -> None:
     objects = [{}, {"status": 1}, {"status": {"x": 1}}, {"status": {"readyReplicas": 1}}, {"truncated": 9}]
     assert [status_of(object) for object in objects] == ["-", "-", "-", "1/1 ready", "too large"]
+
+
+def test_what_undo_does_is_one_line_for_clusters_with_the_same_plan() -> None:
+    step = {"verb": "delete", "manifest": {"kind": "ConfigMap", "metadata": {"name": "shop", "namespace": "x"}}}
+    same = {"state": "undo", "steps": [step], "reasons": []}
+    refused = {"state": "refused", "steps": [], "reasons": ["it is too large"]}
+    targets = {"root.a": same, "root.b": same, "root.c": refused}
+    assert plan_table(targets).plain.splitlines() == [
+        "TARGET                       PLAN      WHAT",
+        "2 clusters: root.a, root.b   undo      delete ConfigMap/x/shop",
+        "root.c                       refused   it is too large",
+    ]
+
+
+def test_why_is_told_from_now_back_to_who_sent_the_command() -> None:
+    command = {"id": "c1", "verb": "apply", "to": "tag:x", "actor": "ann", "origin": "root", "submitted": ago(60)}
+    command |= {
+        "state": "succeeded",
+        "receipts": {"executed": ago(58), "delivered": ago(59), "stored": {"root.e": "t"}},
+    }
+    change = {"time": ago(58), "event": "e1", "gone": False, "command": command}
+    row = {
+        "cluster": "root.e.a",
+        "state": "offline",
+        "seen": ago(30),
+        "kind": "ConfigMap",
+        "namespace": "",
+        "name": "a",
+    }
+    itself = {"time": ago(90), "event": "e0", "gone": True}
+    assert explained([{**row, "changes": [change, itself], "lost": True}], NOW).plain.splitlines() == [
+        "ConfigMap/a at root.e.a, offline 30s",
+        f"  so since {ago(58)} (58s ago)   event e1",
+        f"    succeeded {ago(58)}   command c1",
+        f"      received {ago(59)}",
+        "      stored at root.e t",
+        f"      submitted {ago(60)} at root by ann: apply to tag:x",
+        f"  gone since {ago(90)} (1m ago)   event e0",
+        "    no command led to it: it changed at the cluster itself",
+        "  the log does not tell what was before",
+    ]
