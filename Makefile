@@ -12,10 +12,10 @@ WORKERS ?= 2
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup venv check format test test-long docs demo lab bench lock clean
+.PHONY: help setup venv check format test test-long compose-test docs demo lab bench lock clean
 
 help: ## this list
-	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+)[a-z -]*:.*## /\1|/' | while IFS='|' read -r t d; do printf '  make %-10s %s\n' "$$t" "$$d"; done
+	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+)[a-z -]*:.*## /\1|/' | while IFS='|' read -r t d; do printf '  make %-13s %s\n' "$$t" "$$d"; done
 
 setup venv: $(STAMP) ## the virtual environment in .venv
 
@@ -44,6 +44,9 @@ test: $(STAMP) ## the tests; ARGS="-k name" picks some
 
 test-long: $(STAMP) ## the tests that take their time
 	$(BIN)/pytest -m long $(ARGS)
+
+compose-test: $(STAMP) ## compose.yaml built, started, cut and healed, where there is docker
+	$(BIN)/pytest -rs -m long tests/deploy $(ARGS)
 
 docs: $(STAMP) ## docs/cli.md and docs/schemas anew, from the code
 	$(BIN)/python -m services.cli.reference

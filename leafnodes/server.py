@@ -63,7 +63,7 @@ class NatsServer:
             raise BadRequest(
                 f"clients that reach {host} from outside need a login",
                 field="clients",
-                hint=f"give clients a user and a password, or listen on {LOOPBACK}",
+                hint=f"give one (ote tier --client-login USER:PASSWORD), or listen on {LOOPBACK}",
             )
         self.path = paths.parse_path(path)
         self.state_dir = state_dir.resolve()

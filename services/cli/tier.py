@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -38,6 +39,9 @@ def tier(
     host: str | None = None,
     port: int | None = None,
     leaf_port: int | None = None,
+    client_login: str | None = None,
+    child_login: str | None = None,
+    advertise: str | None = None,
     nats_url: str | None = None,
     nats_binary: Path | None = None,
     synchronous: str | None = None,
@@ -85,6 +89,13 @@ def tier(
         The port for clients; a free one if not given, and the same after a restart.
     leaf_port
         The port for children; a free one if not given, and the same after a restart.
+    client_login
+        USER:PASSWORD of clients; needed where --host can be reached from outside this machine. Better in
+        OTE_TIER_CLIENT_LOGIN: others on this machine see options.
+    child_login
+        USER:PASSWORD of children; one is made, and kept, if not given.
+    advertise
+        The host under which children reach this tier; --host if not given.
     nats_url
         A NATS server that runs already, instead of one of its own.
     nats_binary
@@ -102,7 +113,7 @@ def tier(
     """
     given: dict[str, Any] = {
         "path": path,
-        "state": state or Path(path),
+        "state": state or (None if "OTE_TIER_STATE" in os.environ else Path(path)),
         "log_url": log_url,
         "parent": parent,
         "tags": tag,
@@ -112,6 +123,9 @@ def tier(
         "host": host,
         "port": port,
         "leaf_port": leaf_port,
+        "client_login": client_login,
+        "child_login": child_login,
+        "advertise": advertise,
         "nats_url": nats_url,
         "nats_binary": nats_binary,
         "synchronous": synchronous,

