@@ -88,9 +88,12 @@ def next_try(servers: list[Server], info: dict[str, Any]) -> tuple[Server, float
 
 def _why(urls: Sequence[str], refused: bool, failures: list[Exception]) -> OteError:
     if refused:
-        return Refused(f"{_shown(urls)} refused these credentials")
+        hint = "give them in the address: nats://USER:PASSWORD@HOST:PORT"
+        return Refused(f"{_shown(urls)} refused these credentials", hint=hint)
     reason = f": {str(failures[-1]) or type(failures[-1]).__name__}" if failures else ""
-    return NoAnswer(f"no NATS server answers at {_shown(urls)}{reason}", hint="is the tier running?")
+    return NoAnswer(
+        f"no NATS server answers at {_shown(urls)}{reason}", hint="is the tier running? ote doctor says more"
+    )
 
 
 def _shown(urls: Sequence[str]) -> str:

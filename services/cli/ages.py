@@ -65,5 +65,10 @@ def moment(text: str, now: datetime | None = None) -> str:
         pass
     else:
         return format_time(parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC))
-    back = (now or datetime.now(UTC)).timestamp() - seconds(text)
+    try:
+        back = (now or datetime.now(UTC)).timestamp() - seconds(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no time: write how long ago (90s, 10m, 2h, 7d), or a time (2026-11-23T08:00:00Z)"
+        ) from None
     return format_time(datetime.fromtimestamp(back, UTC))

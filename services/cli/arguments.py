@@ -18,7 +18,7 @@ def parse_arguments(words: Sequence[str]) -> dict[str, Any]:
     for word in words:
         key, value = _pair(word)
         if key in arguments:
-            raise BadRequest(f"{word!r}: {key} is given twice", field="args")
+            raise BadRequest(f"{word!r}: {key} is given twice", field="args", hint="leave one out")
         arguments[key] = value
     return arguments
 
@@ -26,7 +26,9 @@ def parse_arguments(words: Sequence[str]) -> dict[str, Any]:
 def _whole(word: str) -> dict[str, Any]:
     value = _json(word, word)
     if not isinstance(value, dict):
-        raise BadRequest(f"{word!r} is no JSON object", field="args")
+        raise BadRequest(
+            f"{word!r} is no JSON object", field="args", hint="write key=text, key:=json, or one JSON object"
+        )
     return value
 
 

@@ -48,7 +48,10 @@ class LocalApi:
             return await self._caller.call(subjects.local(what), body, timeout=timeout)
         except NoAnswer as error:
             if error.no_responders:
-                raise Unavailable("a NATS server is there, but no tier on it", hint="is the tier running?") from None
+                raise Unavailable(
+                    "a NATS server is there, but no tier on it",
+                    hint="start the tier again, on its --state; ote doctor --state DIR says why it ended",
+                ) from None
             raise
 
     async def command(self, id: str, *, after: str | None = None, wait: float | None = None) -> Answer:

@@ -69,7 +69,9 @@ def build(chosen: str | None = "") -> App:
 def run(words: Sequence[str]) -> int:
     """Runs one command line (without the program's name); its exit code."""
     try:
-        return int(build(next(iter(words), ""))(list(words)) or Exit.OK)
+        ended = build(next(iter(words), ""))(list(words))
+        # What else cyclopts may say, where it printed help by itself, is no verdict.
+        return int(ended) if isinstance(ended, Exit) else Exit.OK
     except CycloptsError as error:
         say_error(_message(error), hint=_help_hint(error))
         return Exit.BAD_INPUT

@@ -56,7 +56,8 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise BadRequest(f"{path} does not exist", field="-f") from None
+        hint = "give a file, a directory, or - for standard input"
+        raise BadRequest(f"{path} does not exist", field="-f", hint=hint) from None
     except UnicodeDecodeError as error:
         raise BadRequest(f"{path} is not UTF-8 text (byte {error.start})", field="-f") from None
     except OSError as error:

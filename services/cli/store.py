@@ -16,7 +16,7 @@ from bus.errors import BadRequest, NotFound, OteError, Refused
 from bus.event import Event
 from services.cli.exits import Exit
 from services.cli.options import Form
-from services.cli.printing import error_console, is_live, show, show_data, show_names
+from services.cli.printing import error_console, is_live, note, show, show_data, show_names
 from services.cli.render import count_of, table
 from store.errors import LogDamaged, StoreError
 from store.sql import is_remote, open_log, shown
@@ -52,7 +52,7 @@ class Which:
             return self.log
         file = Path(self.log) if self.log is not None else Path(self.state or ".") / LOG_FILE
         if not file.is_file():
-            hint = None if self.log else "a tier that keeps it in a database was started with --log-url: --log URL"
+            hint = "a tier's log is DIR/log.db (ote lab status), or a database: --log URL, as in --log-url"
             raise NotFound(f"there is no log at {file}", field="--log" if self.log else "--state", hint=hint)
         return str(file)
 
@@ -129,6 +129,9 @@ def _show_findings(log: str, findings: list[Finding], form: Form) -> None:
     elif findings:
         show(table(["IN", "WHERE", "WHAT"], [[finding.kind, finding.where, finding.what] for finding in findings]))
         show(f"\n{count_of(len(findings), 'finding')} in {log}")
+        derived = all(finding.kind not in ("file", "event") for finding in findings)
+        remedy = "stop the tier, then: ote store rebuild" if derived else "see Backup in docs/operations.md"
+        note(f"hint: {remedy}")
     else:
         show(f"{log} is whole")
 

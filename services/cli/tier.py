@@ -161,8 +161,10 @@ def _settings(given: Mapping[str, Any]) -> TierSettings:
         parse_nodes(settings.nodes)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise BadRequest(first["msg"], field=field, hint="ote tier --help") from None
+        # A list's field is named in the plural, its option is not.
+        option = str(first["loc"][0]).replace("_", "-").removesuffix("s" if len(first["loc"]) > 1 else "")
+        says = first["msg"].removeprefix("Value error, ").replace("Input should be", "it should be")
+        raise BadRequest(f"{first['input']!r}: {says}", field=f"--{option}", hint="see: ote tier --help") from None
     return settings
 
 

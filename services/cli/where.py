@@ -34,7 +34,7 @@ def place(common: Common, environ: Mapping[str, str] = os.environ) -> Place:
     """The tier to talk to, by the same rules."""
     if common.server and (common.tier or common.lab):
         other = "--tier" if common.tier else "--lab"
-        raise BadRequest(f"--server and {other} exclude each other", field=other)
+        raise BadRequest(f"--server and {other} exclude each other", field=other, hint="leave one of the two out")
     named = common.lab or Path(environ.get("OTE_LAB") or DEFAULT_LAB)
     if common.lab or common.tier:
         return _in_lab(named, common.tier)
@@ -63,10 +63,17 @@ def lab_tiers(directory: Path) -> dict[str, dict[str, Any]]:
             raise ValueError("it names no tiers with their nats URL")
     except FileNotFoundError:
         raise Unavailable(
-            f"no lab in {directory}: there is no {STATE_FILE}", field="--lab", hint="start one: ote lab up"
+            f"no lab in {directory}: there is no {STATE_FILE}",
+            field="--lab",
+            hint=f"start one: ote lab up{_elsewhere(directory)}",
         ) from None
     except OSError as error:
         raise Unavailable(f"{file} cannot be read: {error.strerror}", field="--lab") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadRequest(f"{file} is no lab's state: {error}", field="--lab") from None
+        hint = f"stop what runs of it: ote lab down --state {directory}; ote lab up writes it anew"
+        raise BadRequest(f"{file} is no lab's state: {error}", field="--lab", hint=hint) from None
     return dict(tiers)
+
+
+def _elsewhere(directory: Path) -> str:
+    return "" if directory == DEFAULT_LAB else f" --state {directory}"

@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 
 from bus.client import Bus
-from bus.errors import Refused, Unavailable
+from bus.errors import BadRequest, Refused, Unavailable
 from bus.event import Event
 from leafnodes.auth import Login
 from leafnodes.files import write_private
@@ -54,7 +54,7 @@ async def run_tier(settings: TierSettings, factories: Sequence[Factory], on_read
 async def tier(settings: TierSettings, factories: Sequence[Factory]) -> AsyncIterator[dict[str, Any]]:
     """A tier that is up; yields `{"path", "pid", "nats", "leaf", "server_pid", "log", "instance"}`, which
     is also kept in `tier.json` while it runs."""
-    settings.state.mkdir(parents=True, exist_ok=True)
+    _prepare(settings.state)
     async with AsyncExitStack() as stack:
         if settings.joins:
             running = _running(settings.state)
@@ -92,6 +92,19 @@ async def tier(settings: TierSettings, factories: Sequence[Factory]) -> AsyncIte
                 finally:
                     for task in tasks:
                         task.cancel()
+
+
+def _prepare(state: Path) -> None:
+    """The state directory is there, and can be written to."""
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        (state / "tier.lock").touch()
+    except OSError as error:
+        raise BadRequest(
+            f"{state} can not be the tier's directory: {error.strerror}",
+            field="--state",
+            hint="give a directory that may be written to: --state DIR",
+        ) from None
 
 
 def _server(settings: TierSettings) -> NatsServer:

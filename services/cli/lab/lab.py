@@ -83,7 +83,9 @@ class Lab:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise BadRequest(f"{self.directory} can not be the lab's: {error.strerror}", field="--state") from None
+            hint = "give a directory that may be written to: --state DIR"
+            said = f"{self.directory} can not be the lab's: {error.strerror}"
+            raise BadRequest(said, field="--state", hint=hint) from None
 
     async def _bring_up(self, started: list[str]) -> None:
         ready = {path: asyncio.Event() for path in self.tiers}
@@ -190,7 +192,9 @@ class Lab:
     def _parent(self, path: str) -> str:
         parent = find(self.tree, path).parent
         if parent is None:
-            raise BadRequest(f"{path} is the root: it has no link to a parent", field="path")
+            raise BadRequest(
+                f"{path} is the root: it has no link to a parent", field="path", hint="name a tier below it"
+            )
         return parent
 
     # -- one at a time ---------------------------------------------------------------------------------
@@ -202,7 +206,8 @@ class Lab:
             end = time.monotonic() + PATIENCE
             while not _locked(lock):
                 if time.monotonic() > end:
-                    raise Refused(f"another command starts or stops the lab in {self.directory}")
+                    said = f"another command starts or stops the lab in {self.directory}"
+                    raise Refused(said, hint="try again when it has ended")
                 await asyncio.sleep(POLL)
             yield
 
