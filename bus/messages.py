@@ -229,6 +229,17 @@ class ResolveAnswer(Answer):
     as_: Literal["done", "failed", "retry"] = Field(alias="as")
 
 
+class TagRequest(Request):
+    """Change the tags of the cluster `path`, or of this one: a value for each key in `set` ("" for a tag without
+    one), and `unset` keys. It is a command of the shim `tier`, and is answered as submit answers."""
+
+    path: PathText | None = None
+    set: dict[str, str] = Field(default_factory=dict)
+    unset: list[str] = Field(default_factory=list)
+    wait: Wait | None = None
+    actor: Line | None = None
+
+
 # Live queries ------------------------------------------------------------------------------------
 
 

@@ -27,6 +27,7 @@ PUBLIC: dict[str, type[BaseModel]] = {
     "cancel.answer": messages.CancelAnswer,
     "resolve.request": messages.ResolveRequest,
     "resolve.answer": messages.ResolveAnswer,
+    "tag.request": messages.TagRequest,
     "ask.request": messages.AskRequest,
     "ask.answer": messages.AskAnswer,
     "clusters.request": messages.ClustersRequest,

@@ -180,7 +180,7 @@ class TargetRow:
 @dataclass(frozen=True, slots=True)
 class ClusterRow:
     """A cluster as this tier knows it. `state` is online, offline or unknown, since `since`; `parent`
-    is None at a root; `epoch` is that life of its log in which it announced itself."""
+    is None at a root; (`epoch`, `seq`) is the place of its latest announcement."""
 
     path: str
     name: str
@@ -192,6 +192,7 @@ class ClusterRow:
     resources: Mapping[str, Any]
     instance: str | None
     epoch: str
+    seq: int
     state: str
     since: str | None
     announced: str | None

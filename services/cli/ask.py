@@ -29,6 +29,11 @@ async def ask(
 ) -> Exit:
     """Asks clusters live, without a record: those that are up answer now, the others are named.
 
+    For example:
+
+        ote ask --on tag:camera list kind=ConfigMap
+        ote ask --on under:root.east get kind=Deployment name=web -o json --timeout 2s
+
     Only verbs that change nothing may be asked, such as get and list; anything else is a command (ote run), and
     refused here. Ends with 1 if a cluster did not answer, or not with success, and with 4 if none answered.
 

@@ -22,6 +22,7 @@ _COMMANDS = {
         "get": ("get:app", "Lists clusters, commands or objects."),
         "apply": ("apply:apply", "Applies manifests to clusters."),
         "delete": ("apply:delete", "Deletes objects from clusters."),
+        "tag": ("tag:tag", "Changes the tags of clusters."),
         "run": ("run:run", "Runs a verb of a shim on clusters and shows the results."),
         "ask": ("ask:ask", "Asks clusters live, without a record: what is there now?"),
         "status": ("status:status", "How this tier or one command is doing."),

@@ -8,14 +8,16 @@ from typing import Any
 
 from bus.errors import BadRequest, NotFound, Refused
 from bus.event import Event, format_time, new_id
-from bus.messages import CancelRequest, CommandRequest, CommandsRequest, ResolveRequest, SubmitRequest
+from bus.messages import CancelRequest, CommandRequest, CommandsRequest, Do, ResolveRequest, SubmitRequest, TagRequest
 from bus.types import FINALS
 from services.controller import views
 from services.controller.delivery import submission
 from services.controller.delivery.submission import Order, Target
 from services.controller.registry import Registry
 from services.controller.tracker import Tracker
+from services.tier import tagging
 from services.tier.runtime import Runtime
+from services.tier.settings import TIER_SHIM
 from store.api import CommandRow, Reader, TargetRow, Tx
 
 FINAL_STATES = frozenset(FINALS.values())
@@ -78,6 +80,20 @@ class Commands:
     async def _accepted_before(self, id: str) -> dict[str, Any]:
         rows = await self._runtime.log.read(lambda reader: submission.all_targets(reader, id))
         return self._accepted(id, [row.target for row in rows])
+
+    async def tag(self, request: TagRequest) -> dict[str, Any]:
+        """Changes the tags of one cluster: a command to the tier that it is."""
+        args = {"set": request.set, "unset": request.unset}
+        tagging.changes(args)
+        path = request.path or self._runtime.path
+        if path not in self._registry.snapshot.rows:
+            raise NotFound(
+                f"there is no cluster {path} at or below {self._runtime.path}",
+                field="path",
+                hint="`ote get clusters` lists them",
+            )
+        do = Do(shim=TIER_SHIM, verb="tag", args=args)
+        return await self.submit(SubmitRequest(to=f"path:{path}", do=do, wait=request.wait, actor=request.actor))
 
     # -- look --------------------------------------------------------------------------------------
 

@@ -26,8 +26,9 @@ from bus.sync import Hello
 from bus.types import ANNOUNCED, JOINED, OFFLINE, ONLINE, REFUSED_CLUSTER
 from services.controller import lag
 from services.controller.registry import Registry
+from services.tier import tagging
 from services.tier.runtime import Runtime
-from store.api import Reader
+from store.api import Reader, Tx
 from store.errors import StoreError
 
 logger = structlog.get_logger()
@@ -72,8 +73,14 @@ class Membership:
 
     async def announce(self) -> None:
         """Tells all above what this cluster is, and in which life of its log."""
-        draft = self._event(ANNOUNCED, self._announcement())
-        await self._runtime.log.write(lambda tx: tx.append(draft))
+        about = self._about()
+
+        def op(tx: Tx[Event]) -> None:
+            retagged = tagging.retagged(tagging.announced(tx, self._me))
+            labels = tagging.changed(about["tags"], retagged)
+            tx.append(self._event(ANNOUNCED, {**about, "tags": labels, "retagged": retagged}))
+
+        await self._runtime.log.write(op)
 
     async def run(self) -> None:
         """Sends heartbeats, and watches those of the children."""
@@ -83,7 +90,7 @@ class Membership:
 
     # -- this cluster ------------------------------------------------------------------------------
 
-    def _announcement(self) -> dict[str, Any]:
+    def _about(self) -> dict[str, Any]:
         settings = self._runtime.settings
         return {
             "path": self._me,

@@ -18,6 +18,7 @@ from bus.errors import OteError
 from bus.types import ANNOUNCED, JOINED, OFFLINE, ONLINE
 from services.controller.selector import Candidate, Index, common_tag, resolve
 from services.tier.runtime import Runtime
+from services.tier.settings import TIER_SHIM
 from store.api import ClusterRow
 from store.errors import StoreError
 
@@ -53,6 +54,8 @@ class Snapshot:
 
     def shim(self, path: str, kind: str | None) -> bool:
         """Whether the cluster has this shim (any, if kind is None)."""
+        if kind == TIER_SHIM:
+            return True
         shims = self.rows[path].shims
         return bool(shims) if kind is None else any(shim.get("kind") == kind for shim in shims)
 

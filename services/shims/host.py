@@ -38,6 +38,7 @@ from services.shims.job import (
 from services.shims.observer import AskingObserver, LogObserver, observers
 from services.shims.queries import Queries
 from services.shims.served import ServedShim, in_log
+from services.shims.tier import TierShim
 from services.shims.work import Work, WorkQueue
 from services.tier.mail import Mail
 from services.tier.runtime import Runtime
@@ -72,6 +73,7 @@ class Host:
         self._observers = observers(runtime, shims)
         self._resolving = asyncio.Lock()
         self._stack = AsyncExitStack()
+        self._own = TierShim()
         self._queries = Queries(runtime, self._shims)
         self._row = 0
         self._stopped = False
@@ -164,7 +166,7 @@ class Host:
         """Work that comes with a cursor is new; without, it was received before and may have begun."""
         do = event.data["do"]
         kind = do.get("shim") or self._default
-        shim = self._shims.get(kind) if kind is not None else None
+        shim = self._own if kind == self._own.kind else self._shims.get(kind or "")
         if shim is None:
             self._say(event, types.REFUSED, finals.no_shim(kind, self._shims))
             return

@@ -12,6 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from bus import paths, tags
 from store.sql import is_remote
 
+#: The shim that every tier is itself; no tier announces it.
+TIER_SHIM = "tier"
+
 
 class TierSettings(BaseSettings):
     """One tier. Times are seconds. `docs/settings.md` is made from these descriptions."""
@@ -77,6 +80,13 @@ class TierSettings(BaseSettings):
     def _login(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"[^\s:]+:\S+", value):
             raise ValueError("a login is written USER:PASSWORD, without blanks")
+        return value
+
+    @field_validator("shims")
+    @classmethod
+    def _shims(cls, value: list[str]) -> list[str]:
+        if TIER_SHIM in value:
+            raise ValueError(f"{TIER_SHIM} is the shim that every tier is itself: give yours another name")
         return value
 
     @field_validator("tags")

@@ -70,6 +70,7 @@ def cluster_row(cluster: Cluster) -> ClusterRow:
         resources=msgpack.unpackb(cluster.resources),
         instance=cluster.instance,
         epoch=cluster.epoch,
+        seq=cluster.seq,
         state=cluster.state,
         since=cluster.since,
         announced=cluster.announced,

@@ -78,6 +78,7 @@ REQUESTS: dict[str, type[BaseModel]] = {
     "resolve": messages.ResolveRequest,
     "status": messages.StatusRequest,
     "submit": messages.SubmitRequest,
+    "tag": messages.TagRequest,
 }
 
 

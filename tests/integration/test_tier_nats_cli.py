@@ -19,6 +19,7 @@ ENDPOINTS = [
     "commands",
     "cancel",
     "resolve",
+    "tag",
     "ask",
     "clusters",
     "resolve_selector",

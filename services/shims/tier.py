@@ -1,0 +1,54 @@
+"""The shim that every tier is itself: what people tell a cluster about itself is a command like any other, so
+that it is recorded, ordered, done once and reported, also at a cluster that is away when it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+from bus import subjects, tags
+from bus.errors import OteError
+from bus.event import Draft, Event
+from bus.shim_messages import DescribeAnswer, WatchAnswer
+from bus.types import ANNOUNCED
+from services.shims.base import Answer, Request, Verb, description_of
+from services.tier import tagging
+from services.tier.settings import TIER_SHIM
+from store.api import Reader
+
+
+class TierShim:
+    """The shim of kind `tier`. No tier announces it, for all have it."""
+
+    kind: Final = TIER_SHIM
+    verbs: Final[Mapping[str, Verb]] = {
+        "tag": Verb(True, lambda args: frozenset({"tags"}), "{set?: {KEY: VALUE}, unset?: [KEY]}"),
+    }
+
+    async def describe(self) -> DescribeAnswer:
+        """Its verbs."""
+        return description_of(self.kind, self.verbs)
+
+    def execute_in(self, tx: Reader[Event], request: Request) -> tuple[Answer, list[Draft]]:
+        """Changes the tags of this cluster: it announces itself anew. `{"tags": [all that it has then]}`."""
+        if request.verb != "tag":
+            return Answer.failed("unknown-verb", f"no verb {request.verb!r}: there is tag"), []
+        try:
+            changes = tagging.changes(request.args)
+        except OteError as error:
+            return Answer.refused(error), []
+        last = tagging.announced(tx, tx.source)
+        if last is None:
+            return Answer.failed("unavailable", "this cluster has not announced itself yet"), []
+        before, known = last.data["tags"], tagging.retagged(last)
+        after, retagged = tagging.changed(before, changes), {**known, **changes}
+        answer = Answer.done({"tags": tags.to_texts(after)})
+        if (after, retagged) == (before, known):
+            return answer, []
+        data = {**last.data, "tags": after, "retagged": retagged}
+        return answer, [Draft(ANNOUNCED, subjects.event(ANNOUNCED, tx.source), data)]
+
+    async def watch(self) -> AsyncIterator[WatchAnswer]:
+        """It has no objects."""
+        return
+        yield
