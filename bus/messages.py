@@ -229,6 +229,25 @@ class ResolveAnswer(Answer):
     as_: Literal["done", "failed", "retry"] = Field(alias="as")
 
 
+class RetryRequest(Request):
+    """Try a command again at `target`, where it failed, expired, was refused or is in doubt. `ttl`: of the new
+    command, if not as long as that of the old one; `new`: its id, the same twice is the same retry."""
+
+    id: Uuid
+    target: PathText
+    ttl: Ttl | None = None
+    new: Uuid | None = None
+    actor: Line | None = None
+
+
+class RetryAnswer(Answer):
+    """`id` is the command to follow: a new one, or the same where it was in doubt; `retries` is the old one."""
+
+    id: Uuid
+    target: str
+    retries: Uuid
+
+
 class TagRequest(Request):
     """Change the tags of the cluster `path`, or of this one: a value for each key in `set` ("" for a tag without
     one), and `unset` keys. It is a command of the shim `tier`, and is answered as submit answers."""

@@ -27,6 +27,8 @@ PUBLIC: dict[str, type[BaseModel]] = {
     "cancel.answer": messages.CancelAnswer,
     "resolve.request": messages.ResolveRequest,
     "resolve.answer": messages.ResolveAnswer,
+    "retry.request": messages.RetryRequest,
+    "retry.answer": messages.RetryAnswer,
     "tag.request": messages.TagRequest,
     "ask.request": messages.AskRequest,
     "ask.answer": messages.AskAnswer,

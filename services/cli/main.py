@@ -30,6 +30,7 @@ _COMMANDS = {
         "doctor": ("doctor.command:doctor", "Says what is wrong, and what to do."),
         "cancel": ("control:cancel", "Takes a command back where it was not delivered."),
         "undo": ("undo:undo", "Brings back what was before an apply or delete."),
+        "retry": ("retry:retry", "Tries again what did not succeed at a cluster."),
         "resolve": ("control:resolve", "Decides what is in doubt."),
         "why": ("why:why", "Which command made an object so, from where and by whom."),
         "log": ("log:log", "Prints events of the log."),

@@ -57,7 +57,7 @@ async def send(
                 _show_short(answer, common)
             return Exit.OK
         code = await wait_for(api, answer["id"], wait)
-        await _show_outcome(api, answer["id"], common, full)
+        await show_outcome(api, answer["id"], common, full)
         return code
 
 
@@ -93,7 +93,8 @@ def _show_short(answer: Mapping[str, Any], common: Common) -> None:
         show_data(answer, common.output)
 
 
-async def _show_outcome(api: LocalApi, id: str, common: Common, full: bool) -> None:
+async def show_outcome(api: LocalApi, id: str, common: Common, full: bool) -> None:
+    """What came of a command, target by target; with `full` also results that are more than a line."""
     whole = await api.whole_command(id)
     if not common.for_people:
         _show_short(whole, common)

@@ -52,6 +52,7 @@ def local_api(
     service.endpoint("commands", subjects.local("commands"), m.CommandsRequest, commands.commands)
     service.endpoint("cancel", subjects.local("cancel"), m.CancelRequest, commands.cancel)
     service.endpoint("resolve", subjects.local("resolve"), m.ResolveRequest, commands.resolve)
+    service.endpoint("retry", subjects.local("retry"), m.RetryRequest, commands.retry)
     service.endpoint("tag", subjects.local("tag"), m.TagRequest, commands.tag, limit=WAITERS)
     service.endpoint("ask", subjects.local("ask"), m.AskRequest, queries.ask)
     service.endpoint("clusters", subjects.local("clusters"), m.ClustersRequest, overview.clusters)

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bus.errors import BadRequest, NotFound, Refused
-from bus.event import Event, format_time, new_id
-from bus.messages import CancelRequest, CommandRequest, CommandsRequest, Do, ResolveRequest, SubmitRequest, TagRequest
+from bus.event import Event, format_time, new_id, now
+from bus.messages import (
+    CancelRequest,
+    CommandRequest,
+    CommandsRequest,
+    Do,
+    ResolveRequest,
+    RetryRequest,
+    SubmitRequest,
+    TagRequest,
+)
 from bus.types import FINALS
 from services.controller import views
 from services.controller.delivery import submission
@@ -182,11 +192,51 @@ class Commands:
         await self._runtime.commit(op)
         return {"id": request.id, "target": request.target, "as": request.as_}
 
+    async def retry(self, request: RetryRequest) -> dict[str, Any]:
+        """Tries a command again at one target: what is in doubt under its own id, else as a new command."""
+        await self._runtime.log.flush()
+
+        def read(reader: Reader[Event]) -> Order | None:
+            command, row = reader.command(request.id), reader.target(request.id, request.target)
+            if command is None:
+                raise _unknown(request.id)
+            if row is None:
+                _no_target(request)
+            elif row.state != "in-doubt":
+                return submission.anew(reader, command, row)
+            elif command.expiresat is not None and command.expiresat < now():
+                raise Refused(
+                    f"command {request.id} is in doubt at {row.target}, and its time to live is over",
+                    field="id",
+                    hint="say first that it did not take effect: ote resolve ID --target PATH --as failed; then retry",
+                )
+            return None
+
+        answer = {"id": request.id, "target": request.target, "retries": request.id}
+        order = await self._runtime.log.read(read)
+        if order is None:
+            await self.resolve(ResolveRequest(id=request.id, target=request.target, as_="retry", actor=request.actor))
+            return answer
+        ttl = request.ttl or order.ttl
+        order = replace(
+            order,
+            id=request.new or order.id,
+            is_new=request.new is None,
+            actor=request.actor,
+            ttl=ttl,
+            expiresat=_expiry(ttl),
+        )
+        self.addressees(order.selector, order.do.get("shim"), "target")
+        target = Target(request.target, self._registry.epoch(request.target))
+        await self._write(order, submission.plan([target], self._registry.common_tag))
+        return {**answer, "id": order.id}
+
+
+def _expiry(ttl: float | None) -> str | None:
+    return None if ttl is None else format_time(datetime.now(UTC) + timedelta(seconds=ttl))
+
 
 def _order(request: SubmitRequest) -> Order:
-    expires = None
-    if request.ttl is not None:
-        expires = format_time(datetime.now(UTC) + timedelta(seconds=request.ttl))
     return Order(
         id=request.id or new_id(),
         selector=request.to,
@@ -195,12 +245,12 @@ def _order(request: SubmitRequest) -> Order:
         key=request.key,
         lane=request.lane,
         ttl=request.ttl,
-        expiresat=expires,
+        expiresat=_expiry(request.ttl),
         is_new=request.id is None,
     )
 
 
-def _no_target(request: CancelRequest | ResolveRequest) -> list[TargetRow]:
+def _no_target(request: CancelRequest | ResolveRequest | RetryRequest) -> list[TargetRow]:
     raise NotFound(
         f"command {request.id} was not sent to {request.target}",
         field="target",

@@ -76,6 +76,7 @@ REQUESTS: dict[str, type[BaseModel]] = {
     "log": messages.LogRequest,
     "resolve_selector": messages.ResolveSelectorRequest,
     "resolve": messages.ResolveRequest,
+    "retry": messages.RetryRequest,
     "status": messages.StatusRequest,
     "submit": messages.SubmitRequest,
     "tag": messages.TagRequest,

@@ -19,6 +19,7 @@ ENDPOINTS = [
     "commands",
     "cancel",
     "resolve",
+    "retry",
     "tag",
     "ask",
     "clusters",

@@ -17,10 +17,10 @@ from typing import Any
 
 from bus import subjects
 from bus.errors import BadRequest, Conflict, NotFound, Refused
-from bus.event import Addressee, Cover, Draft, Event
+from bus.event import Addressee, Cover, Draft, Event, new_id, parse_time
 from bus.paths import common_scope
 from bus.types import CANCEL, RESOLVE, SUBMITTED
-from store.api import CommandRow, Reader, TargetRow, Tx
+from store.api import CommandRow, Mailbox, Reader, TargetRow, Tx
 
 #: Addressees of one event: 10,000 targets are some tens of messages, each well below 64 KB.
 CHUNK = 300
@@ -38,6 +38,8 @@ _SORTED = json.JSONEncoder(sort_keys=True)
 
 #: The states of a target that is still open for the origin.
 OPEN = frozenset({"accepted", "received", "started"})
+#: The finals after which a command may be tried again.
+RETRIED = frozenset({"failed", "expired", "refused"})
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Order:
     lane: str | None = None
     ttl: float | None = None
     expiresat: str | None = None
+    #: the event that led to it
+    cause: str | None = None
     #: the id is new, made here: nothing can have been submitted under it
     is_new: bool = False
 
@@ -150,6 +154,7 @@ def submit(tx: Tx[Event], order: Order, chunks: Sequence[Chunk], max_payload: in
             type=SUBMITTED,
             subject=chunk.subject,
             data=data,
+            cause=order.cause,
             actor=order.actor,
             to=tuple(Addressee(t.path, tx.number(t.path), t.epoch) for t in chunk.targets),
             expiresat=order.expiresat,
@@ -231,6 +236,35 @@ def resolve(tx: Tx[Event], row: TargetRow, verdict: str, actor: str | None) -> N
             hint="only what is in doubt is resolved by a person",
         )
     _control(tx, RESOLVE, {"command": row.command, "as": verdict}, [row], actor)
+
+
+def anew(reader: Reader[Event], command: CommandRow, row: TargetRow) -> Order:
+    """What has ended without success at a target, as a new command for that target. Without the key: it must
+    not take the place of a later wish.
+
+    Raises:
+        Refused: it has not ended, or not so.
+    """
+    if row.state not in RETRIED:
+        raise Refused(
+            f"command {command.id} is {row.state} at {row.target}",
+            field="target",
+            hint="what failed, expired, was refused or is in doubt is tried again",
+        )
+    mail = reader.mail(Mailbox(row.origin, row.epoch, row.target), after=row.number - 1, limit=1)
+    first = mail[0].event if mail and mail[0].number == row.number else None
+    ttl = None
+    if command.expiresat is not None:
+        ttl = (parse_time(command.expiresat) - parse_time(command.submitted)).total_seconds()
+    return Order(
+        id=new_id(),
+        selector=f"path:{row.target}",
+        do=command.do,
+        lane=command.lane,
+        ttl=ttl,
+        cause=first.id if first is not None else None,
+        is_new=True,
+    )
 
 
 def _control(tx: Tx[Event], kind: str, data: dict[str, Any], rows: Sequence[TargetRow], actor: str | None) -> None:
