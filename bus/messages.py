@@ -341,17 +341,20 @@ class ClustersAnswer(Answer):
 
 
 class ResolveSelectorRequest(Request):
-    """Which clusters would a command with this selector go to?"""
+    """Which clusters would a command with this selector go to? In order of path; `after` is a path."""
 
     select: Selector
     shim: Kind | None = None
+    limit: Limit = DEFAULT_LIMIT
+    after: PathText | None = None
 
 
 class ResolveSelectorAnswer(Answer):
-    """All of them."""
+    """A page of them; `count` is how many there are in all."""
 
     targets: list[str]
     count: Count
+    next: str | None = None
 
 
 # The log and the tier ----------------------------------------------------------------------------
@@ -404,9 +407,10 @@ class Offline(Answer):
 
 
 class Clusters(Answer):
-    """How many are there, which are not."""
+    """How many are there, and how many are `away`: `offline` lists the first 1,000, the topmost first."""
 
     online: Count
+    away: Count = 0
     offline: list[Offline]
 
 

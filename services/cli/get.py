@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from operator import itemgetter
+from shlex import quote
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
-from cyclopts.validators import Number
 from rich.text import Text
 
 from services.cli.local_api import local_api
-from services.cli.options import COMMON, Common, Moment
+from services.cli.options import ALL, COMMON, Common, Moment, Paging
 from services.cli.printing import note, show, show_data, show_names
 from services.cli.views.clusters import cluster_table, cluster_tree
 from services.cli.views.commands import command_table
 from services.cli.views.objects import object_name, object_table
 
+#: Commands that are listed where no limit is given.
+LATEST = 100
+
 app = App(name="get", help="Lists clusters, commands or objects.")
 
 
 @app.command
-async def clusters(selector: str | None = None, /, *, tree: bool = False, common: Common = COMMON) -> None:
+async def clusters(
+    selector: str | None = None, /, *, tree: bool = False, paging: Paging = ALL, common: Common = COMMON
+) -> None:
     """Lists clusters: all that this tier knows, or those that a selector names.
 
     For example:
@@ -39,7 +45,7 @@ async def clusters(selector: str | None = None, /, *, tree: bool = False, common
         Draw the tree.
     """
     async with local_api(common) as api:
-        rows = await api.clusters(selector)
+        rows, more = await api.listed("clusters", {"select": selector}, paging)
     draw: Callable[..., Text] = cluster_tree if tree else cluster_table
     _print(
         "clusters",
@@ -47,6 +53,7 @@ async def clusters(selector: str | None = None, /, *, tree: bool = False, common
         itemgetter("path"),
         common,
         lambda: _drawn(draw, rows, wide=common.output == "wide" and not tree),
+        more,
     )
 
 
@@ -55,10 +62,10 @@ async def commands(
     *,
     pending: bool = False,
     on: Annotated[str | None, Parameter(metavar="SELECTOR")] = None,
-    limit: Annotated[int, Parameter(show_default=True, validator=Number(gte=1))] = 100,
+    paging: Paging = ALL,
     common: Common = COMMON,
 ) -> None:
-    """Lists commands, the newest first.
+    """Lists commands, the newest first: 100, or as many as --limit says.
 
     For example:
 
@@ -72,13 +79,17 @@ async def commands(
         Only those with targets that are not final.
     on
         Only those with a target among these clusters.
-    limit
-        At most so many.
     """
     async with local_api(common) as api:
-        rows = await api.commands(limit, pending=pending, on=on)
+        request = {"pending": pending or None, "on": on}
+        rows, more = await api.listed("commands", request, replace(paging, limit=paging.limit or LATEST))
     _print(
-        "commands", rows, itemgetter("id"), common, lambda: _drawn(command_table, rows, wide=common.output == "wide")
+        "commands",
+        rows,
+        itemgetter("id"),
+        common,
+        lambda: _drawn(command_table, rows, wide=common.output == "wide"),
+        more,
     )
 
 
@@ -90,6 +101,7 @@ async def objects(
     namespace: Annotated[str | None, Parameter(name=["--namespace", "-n"])] = None,
     name: str | None = None,
     at: Moment | None = None,
+    paging: Paging = ALL,
     common: Common = COMMON,
 ) -> None:
     """Lists the objects of clusters, as this tier knows them: also of those that are offline, as they last were.
@@ -113,8 +125,9 @@ async def objects(
         As they were at this time: 10m, 2h, or 2026-11-23T08:00:00Z.
     """
     async with local_api(common) as api:
-        rows = await api.objects(on=on, kind=kind, namespace=namespace, name=name, at=at)
-    _print("objects", rows, object_name, common, lambda: _drawn(object_table, rows, wide=common.output == "wide"))
+        request = {"on": on, "kind": kind, "namespace": namespace, "name": name, "at": at}
+        rows, more = await api.listed("objects", request, paging)
+    _print("objects", rows, object_name, common, lambda: _drawn(object_table, rows, wide=common.output == "wide"), more)
 
 
 def _drawn(draw: Callable[..., Text], rows: Sequence[dict[str, Any]], **options: bool) -> Text:
@@ -122,12 +135,20 @@ def _drawn(draw: Callable[..., Text], rows: Sequence[dict[str, Any]], **options:
 
 
 def _print(
-    what: str, rows: list[dict[str, Any]], name: Callable[[Any], str], common: Common, draw: Callable[[], Text]
+    what: str,
+    rows: list[dict[str, Any]],
+    name: Callable[[Any], str],
+    common: Common,
+    draw: Callable[[], Text],
+    more: str | None = None,
 ) -> None:
+    """Prints a list; `more` says where it goes on."""
+    if more and (common.for_people or common.output == "name"):
+        note(f"there are more {what}: --after {quote(more)}")
     if common.output == "name":
         show_names(map(name, rows))
     elif not common.for_people:
-        show_data({what: rows}, common.output)
+        show_data({what: rows, **({"next": more} if more else {})}, common.output)
     elif rows:
         show(draw())
     else:

@@ -14,7 +14,7 @@ import structlog
 from bus import subjects
 from bus.client import Bus, NoAnswer
 from bus.errors import Unavailable
-from services.cli.options import Common
+from services.cli.options import ALL, Common, Paging
 from services.cli.where import server_url
 
 Answer = dict[str, Any]
@@ -72,12 +72,11 @@ class LocalApi:
 
     async def clusters(self, select: str | None = None) -> list[Answer]:
         """All clusters, or those that a selector names."""
-        return [cluster async for cluster in self._rows("clusters", {"select": select})]
+        return (await self.listed("clusters", {"select": select}))[0]
 
     async def resolved(self, select: str, shim: str | None) -> list[str]:
         """The paths that a command with this selector, for this shim, would go to."""
-        answer = await self.ask("resolve_selector", {"select": select, "shim": shim})
-        return list(answer["targets"])
+        return (await self.listed("resolve_selector", {"select": select, "shim": shim}, rows="targets"))[0]
 
     async def asked(
         self, to: str, do: Mapping[str, Any], timeout: float, told: Callable[[Answer], None] = lambda _: None
@@ -93,23 +92,9 @@ class LocalApi:
         whole.pop("next", None)
         return whole
 
-    async def commands(self, limit: int, *, pending: bool = False, on: str | None = None) -> list[Answer]:
-        """The newest `limit` commands that this tier knows, the newest first; only those that are `pending`, or have
-        a target among `on`."""
-        rows: list[Answer] = []
-        async for command in self._rows("commands", {"pending": pending or None, "on": on}):
-            if len(rows) == limit:
-                break
-            rows.append(command)
-        return rows
-
-    async def objects(self, **filters: str | None) -> list[Answer]:
-        """The objects of clusters: all, or those that the fields of `ote.local.objects` name."""
-        return [row async for row in self._rows("objects", filters)]
-
     async def why(self, asked: Mapping[str, Any]) -> list[Answer]:
         """The objects that are meant, each with its changes and their causes."""
-        return [row async for row in self._rows("why", asked, "objects")]
+        return (await self.listed("why", asked, rows="objects"))[0]
 
     async def undo_plan(self, request: Mapping[str, Any]) -> Answer:
         """What undo would do, for all targets."""
@@ -125,15 +110,20 @@ class LocalApi:
         """Undoes it."""
         return await self.ask("undo", {**request, "limit": PAGE}, timeout=LONG)
 
-    async def _rows(self, what: str, request: Mapping[str, Any], field: str | None = None) -> AsyncIterator[Answer]:
-        """The rows of all pages; they stand in the field of the question's name, if it is no other."""
-        page = await self.ask(what, {**request, "limit": PAGE})
+    async def listed(
+        self, what: str, request: Mapping[str, Any], paging: Paging = ALL, *, rows: str | None = None
+    ) -> tuple[list[Any], str | None]:
+        """The rows of a list (under the name `rows` in its answers, `what` if not given), page by page, and where
+        to go on if there are more."""
+        found: list[Any] = []
+        after = paging.after
         while True:
-            for row in page[field or what]:
-                yield row
-            if not page.get("next"):
-                return
-            page = await self.ask(what, {**request, "limit": PAGE, "after": page["next"]})
+            size = PAGE if paging.limit is None else min(PAGE, paging.limit - len(found))
+            page = await self.ask(what, {**request, "limit": size, "after": after})
+            found += page[rows or what]
+            after = page.get("next")
+            if after is None or len(found) == paging.limit:
+                return found, after
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from cyclopts.validators import Number
 from bus.errors import BadRequest
 from services.cli.local_api import PAGE, TIMEOUT, LocalApi, local_api
 from services.cli.options import COMMON, Common, Moment
-from services.cli.printing import show, show_line, show_names
+from services.cli.printing import note, show, show_line, show_names
 from services.cli.views.events import event_line
 
 #: Seconds that a tier may hold an answer back until there are new events.
@@ -28,6 +28,7 @@ async def log(
     source: Annotated[str | None, Parameter(metavar="PATH")] = None,
     subject: str | None = None,
     limit: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    after: Annotated[int | None, Parameter(metavar="ROW", validator=Number(gte=0))] = None,
     common: Common = COMMON,
 ) -> None:
     """Prints events of the log as CloudEvents (-o json: one a line).
@@ -57,7 +58,9 @@ async def log(
     subject
         Only events with this NATS subject; may hold wildcards.
     limit
-        At most so many: the latest, or, with --since, the first.
+        At most so many: the latest, or, with --since or --after, the first.
+    after
+        Only events behind this row of the log: a list that was cut tells on stderr where it goes on.
     """
     if follow and until is not None:
         raise BadRequest(
@@ -67,14 +70,15 @@ async def log(
         raise BadRequest(f"--since {since} is later than --until {until}", field="--since", hint="change the two over")
     filters = {"since": since, "until": until, "type": type, "source": source, "subject": subject}
     async with local_api(common) as api:
-        await _events(api, filters, limit, follow, common)
+        await _events(api, filters, limit, follow, after, common)
 
 
-async def _events(api: LocalApi, filters: dict[str, Any], limit: int | None, follow: bool, common: Common) -> None:
-    after: Any = None
+async def _events(
+    api: LocalApi, filters: dict[str, Any], limit: int | None, follow: bool, after: int | None, common: Common
+) -> None:
     wait: float | None = None
     left = limit or float("inf")
-    if filters["since"] is None:
+    if filters["since"] is None and after is None:
         page = await api.ask("log", {**filters, "limit": min(limit or LATEST, PAGE), "latest": True})
         after = _print(page, common)
         if not follow:
@@ -90,6 +94,7 @@ async def _events(api: LocalApi, filters: dict[str, Any], limit: int | None, fol
             if not follow:
                 return
             wait = FOLLOW
+    note(f"to go on: --after {after}")
 
 
 def _print(page: dict[str, Any], common: Common) -> Any:

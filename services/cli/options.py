@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter, Token
+from cyclopts.validators import Number
 
 from services.cli.ages import moment, seconds
 
@@ -35,6 +36,20 @@ def wait_seconds(wait: bool | float) -> float | None:
     if wait is False:
         return None
     return WAIT if wait is True else wait
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Paging:
+    """Options of every list. What is left out is told: `next` in JSON and YAML, a line on stderr for people."""
+
+    limit: Annotated[int | None, Parameter(validator=Number(gte=1))] = None
+    """At most so many."""
+    after: Annotated[str | None, Parameter(metavar="NEXT")] = None
+    """Go on behind this row, as the list before said."""
+
+
+ALL = Paging()
 
 
 @Parameter(name="*")

@@ -35,7 +35,9 @@ def local_api(
 
     async def resolve_selector(request: m.ResolveSelectorRequest) -> dict[str, Any]:
         targets = commands.addressees(request.select, request.shim, "select")
-        return {"targets": targets, "count": len(targets)}
+        page = [path for path in targets if path > (request.after or "")][: request.limit]
+        out: dict[str, Any] = {"targets": page, "count": len(targets)}
+        return {**out, "next": page[-1]} if page and page[-1] != targets[-1] else out
 
     async def status(request: m.StatusRequest) -> dict[str, Any]:
         return await overview.status()

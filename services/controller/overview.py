@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from bus import paths, tags
+from bus.contracts import MAX_LIMIT
 from bus.event import Event, now, parse_time
 from bus.messages import ClustersRequest
 from services.controller import lag
@@ -164,7 +165,7 @@ class Overview:
             if state == "offline":
                 away = {"path": path, "since": since}
                 offline.append({**away, "reason": reason} if reason else away)
-        return {"online": online, "offline": offline}
+        return {"online": online, "away": len(offline), "offline": offline[:MAX_LIMIT]}
 
 
 def _open_target(row: TargetRow) -> dict[str, Any]:

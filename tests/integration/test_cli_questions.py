@@ -68,6 +68,29 @@ async def test_clusters_of_all_pages_in_every_form(api: ScriptedApi, ote: Ote, n
     assert (table.code, table.err) == (0, "")
 
 
+async def test_lists_are_cut_and_tell_where_they_go_on(api: ScriptedApi, ote: Ote, nats_server: NatsServer) -> None:
+    paths = [f"root.site{number:03}" for number in range(450)]
+
+    def clusters(body: dict[str, Any]) -> dict[str, Any]:
+        rest = [path for path in paths if path > body.get("after", "")]
+        page = rest[: body["limit"]]
+        return {"clusters": [cluster(path) for path in page]} | ({"next": page[-1]} if len(rest) > len(page) else {})
+
+    api.endpoints["clusters"] = clusters
+    async with api.serving(nats_server.url):
+        first = (await ote("get", "clusters", "--limit", "300", "-o", "json")).json()
+        assert ([row["path"] for row in first["clusters"]], first["next"]) == (paths[:300], paths[299])
+        rest = await ote("get", "clusters", "--limit", "300", "--after", first["next"], "-o", "yaml")
+        assert [row["path"] for row in rest.yaml()["clusters"]] == paths[300:]
+        assert "next" not in rest.yaml()
+        people = await ote("get", "clusters", "--limit", "2")
+        assert (len(people.lines), people.err) == (3, f"there are more clusters: --after {paths[1]}\n")
+        whole = await ote("get", "clusters", "-o", "name")
+        assert (whole.lines, whole.err) == (paths, "")
+        assert (await ote("get", "clusters", "--limit", "0")).code == 2
+    assert [body["limit"] for body in api.of("clusters")] == [200, 100, 200, 2, 200, 200, 200]
+
+
 async def test_errors_of_the_tier_are_lines_and_codes(api: ScriptedApi, ote: Ote, nats_server: NatsServer) -> None:
     def clusters(body: dict[str, Any]) -> dict[str, Any]:
         raise BadRequest("no cluster is called site9", field="select", hint="did you mean site1?")
@@ -213,6 +236,11 @@ async def test_the_log_is_paged_and_filtered(api: ScriptedApi, ote: Ote, nats_se
         as_json = await ote("log", "--limit", "3", "-o", "json")
         assert len(as_json.lines) == 3 and '"specversion": "1.0"' in as_json.lines[0]
         assert (await ote("log", "--limit", "2", "-o", "name")).lines == [event["id"] for event in events[:2]]
+        part = await ote("log", "--after", "300", "--limit", "70", "-o", "name")
+        assert part.lines == [event["id"] for event in events[300:370]]
+        assert part.err == "to go on: --after 370\n"
+        rest = await ote("log", "--after", "370", "-o", "name")
+        assert (rest.lines, rest.err) == ([event["id"] for event in events[370:]], "")
         assert (await ote("log", "--at", "2026-11-01T00:00:00Z")).code == 0
         assert api.of("log")[-1] == {"until": "2026-11-01T00:00:00.000000Z", "limit": 100, "latest": True}
         for words in (["--follow", "--at", "1h"], ["--since", "1h", "--until", "2h"]):

@@ -246,6 +246,10 @@ async def test_waiting_for_a_command_that_is_over_does_not_wait(root: LocalTier)
 async def test_resolve_selector_and_status(root: LocalTier, tiers: Tiers) -> None:
     found = await root.ask("resolve_selector", {"select": "tag:camera"})
     assert found == {"targets": [SITE1, SITE2], "count": 2}
+    first = await root.ask("resolve_selector", {"select": "tag:camera or tag:zone", "limit": 2})
+    assert first == {"targets": [SITE1, SITE2], "count": 3, "next": SITE2}
+    rest = await root.ask("resolve_selector", {"select": "tag:camera or tag:zone", "limit": 2, "after": SITE2})
+    assert rest == {"targets": [SITE3], "count": 3}
     with pytest.raises(BadRequest, match="has the shim 'helm'"):
         await root.ask("resolve_selector", {"select": "tag:camera", "shim": "helm"})
     await tiers[SITE3].link.cut()
@@ -255,6 +259,7 @@ async def test_resolve_selector_and_status(root: LocalTier, tiers: Tiers) -> Non
     messages.StatusAnswer.model_validate(status)
     assert (status["path"], status["link"]["state"], status["clusters"]["online"]) == ("root", "root", 5)
     assert [away["path"] for away in status["clusters"]["offline"]] == [SITE3]
+    assert status["clusters"]["away"] == 1
     assert [(open["command"], open["target"]) for open in status["commands"]["oldest"]] == [(sent["id"], SITE3)]
     assert status["commands"]["open"] == 1
     assert (await tiers[SITE3].ask("status"))["link"]["state"] == "down"

@@ -20,7 +20,7 @@ def tier_status(answer: Answer, now: datetime) -> Text:
     rows: list[tuple[str, Cell]] = [
         ("tier", f"{answer['path']}  version {answer['version']}, up {age(answer['uptime'])}, epoch {answer['epoch']}"),
         ("parent", _parent(answer["link"], now)),
-        ("clusters", f"{clusters['online']} online, {len(clusters['offline'])} offline"),
+        ("clusters", f"{clusters['online']} online, {clusters.get('away', len(clusters['offline']))} offline"),
         ("commands", f"{commands['open']} open, {len(commands['in_doubt'])} in doubt"),
         ("backlog", counts(answer["backlog"])),
         ("log", f"{log['events']:,} events, {size(log['bytes'])}; {size(log['free_bytes'])} free on disk"),
