@@ -98,9 +98,14 @@ class Connection(Client):
     async def barrier(self, timeout: float) -> None:
         """Returns when the server has processed everything that was sent, subscriptions included.
 
-        nats-py's own `flush` writes its PING before what still waits to be written."""
+        nats-py's own `flush` writes its PING before what still waits to be written, and forgets that it is
+        cancelled where the answer comes in the same moment."""
+        task = asyncio.current_task()
+        before = task.cancelling() if task is not None else 0
         self.push()
         await self.flush(cast(int, timeout))
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
     def forget(self) -> None:
         """Drops what was not written: after an outage it would be sent although its sender gave up."""

@@ -372,3 +372,14 @@ async def test_a_refused_subject_does_not_end_the_connection(
     await bus.flush()
     assert (await bus.request("ok", b"1", timeout=5)).data == b"1"
     assert bus.stats.reconnects == 0
+
+
+async def test_a_cancel_is_not_lost_though_the_answer_comes_in_the_same_moment(nats_server: NatsServer) -> None:
+    async with await Bus.connect(nats_server.url, name="cancelled") as bus:
+        task = asyncio.create_task(bus.flush())
+        await asyncio.sleep(0)
+        # Its answer wakes the task, and then it is cancelled, before it goes on.
+        bus._connection._pongs[-1].add_done_callback(lambda _: task.cancel())
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await bus.flush()
