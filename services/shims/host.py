@@ -102,8 +102,9 @@ class Host:
             if self._serves and transactional(shim):
                 run = in_log(shim, self._runtime.log)  # type: ignore[arg-type]
                 await self._stack.enter_async_context(ServedShim(self._runtime.bus, shim.kind, shim.describe, run))
-        await self._queries.start()
-        self._stack.push_async_callback(self._queries.stop)
+        if self._serves:
+            await self._queries.start()
+            self._stack.push_async_callback(self._queries.stop)
 
     async def run(self) -> None:
         """Learns what the shims on the bus can do, and tells of their objects; then work comes as mail."""

@@ -29,6 +29,10 @@ class TierShim:
         """Its verbs."""
         return description_of(self.kind, self.verbs)
 
+    def begin_in(self, tx: Reader[Event]) -> list[Draft]:
+        """Its tier announces itself."""
+        return []
+
     def execute_in(self, tx: Reader[Event], request: Request) -> tuple[Answer, list[Draft]]:
         """Changes the tags of this cluster: it announces itself anew. `{"tags": [all that it has then]}`."""
         if request.verb != "tag":

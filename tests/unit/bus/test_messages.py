@@ -83,7 +83,8 @@ def test_a_wrong_submit_names_the_field(change: dict[str, Any], field: str | Non
 def test_hints_name_the_nearest_field_or_all() -> None:
     assert refused(messages.SubmitRequest, {**SUBMIT, "tll": 1}).hint == "did you mean 'ttl'?"
     assert refused(messages.SubmitRequest, {**SUBMIT, "do": {"verb": "x", "arg": {}}}).hint == "did you mean 'args'?"
-    assert refused(messages.ResolveSelectorRequest, {"select": "x", "zzz": 1}).hint == "its fields are select, shim"
+    unknown = refused(messages.ResolveSelectorRequest, {"select": "x", "zzz": 1})
+    assert unknown.hint == "its fields are select, shim, limit, after"
     assert refused(messages.StatusRequest, {"zzz": 1}).hint == "it has no fields"
     assert refused(messages.Do, {"verb": "x", "shim": "K 3"}).hint == "try 'k-3'"
 
