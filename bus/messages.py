@@ -440,13 +440,14 @@ class Disk(Answer):
 
 
 class StatusAnswer(Answer):
-    """A tier: `uptime` in seconds, `backlog` counts what waits, by kind."""
+    """A tier: `uptime` in seconds, `metrics` the URL for Prometheus, `backlog` counts what waits, by kind."""
 
     path: str
     version: str
     epoch: str
     instance: str
     uptime: float
+    metrics: str | None = None
     link: Link
     clusters: Clusters
     commands: Commands

@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
+from store.times import Times
+
 
 class Addressed(Protocol):
     """One target of a command and its number in the mailbox (origin, epoch, path)."""
@@ -387,6 +389,11 @@ class Log(Protocol[E]):
     @property
     def epoch(self) -> str:
         """This life of the log; epochs of one source sort as text, later lives higher."""
+        ...
+
+    @property
+    def commits(self) -> Times:
+        """How long the commits of this process took; one commit may serve many writes."""
         ...
 
     def write(self, op: Callable[[Tx[E]], T], *, lazy: bool = False, aside: bool = False) -> Future[T]:

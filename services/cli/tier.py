@@ -45,6 +45,9 @@ def tier(
     nats_url: str | None = None,
     nats_binary: Path | None = None,
     synchronous: str | None = None,
+    metrics: bool | None = None,
+    metrics_host: str | None = None,
+    metrics_port: int | None = None,
     heartbeat: Span | None = None,
     missed_heartbeats: int | None = None,
     sync_interval: Span | None = None,
@@ -102,6 +105,12 @@ def tier(
         The nats-server to run.
     synchronous
         FULL (default), or NORMAL: faster, and what was acknowledged may be lost when power fails.
+    metrics
+        Serve /metrics over HTTP, for Prometheus; so it is, unless --no-metrics is given.
+    metrics_host
+        The address on which they are served, without a login; 127.0.0.1 if not given.
+    metrics_port
+        Their port; a free one if not given, and the same after a restart if it can be.
     heartbeat
         The time between heartbeats.
     missed_heartbeats
@@ -129,6 +138,9 @@ def tier(
         "nats_url": nats_url,
         "nats_binary": nats_binary,
         "synchronous": synchronous,
+        "metrics": metrics,
+        "metrics_host": metrics_host,
+        "metrics_port": metrics_port,
         "heartbeat": heartbeat,
         "missed_heartbeats": missed_heartbeats,
         "sync_interval": sync_interval,
@@ -176,6 +188,8 @@ def _say_ready(info: Mapping[str, Any]) -> None:
     print(f"{info['path']} is up: {info['nats']} (log {info['log']})", flush=True)
     if info["leaf"] is not None:
         print(f"children join with: ote tier --path {info['path']}.NAME --parent {info['leaf']}", flush=True)
+    if info["metrics"] is not None:
+        print(f"metrics for Prometheus: {info['metrics']}", flush=True)
 
 
 def _log_to_stderr(level: str) -> None:

@@ -55,7 +55,7 @@ def _in_lab(directory: Path, path: str | None) -> Place:
 
 
 def lab_tiers(directory: Path) -> dict[str, dict[str, Any]]:
-    """`{PATH: {"nats": URL, "pids": [...], "log": FILE}}` of the lab in this directory; never empty."""
+    """`{PATH: {"nats": URL, "metrics": URL, "pids": [...], "log": FILE}}` of the lab in this directory; never empty."""
     file = directory / STATE_FILE
     try:
         tiers = json.loads(file.read_text())["tiers"]

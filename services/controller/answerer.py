@@ -15,6 +15,7 @@ from bus.sync import Answer, AskHeld, AskMail, Compare, Hello, Ship, unpack_ask
 from services.controller import door
 from services.controller.delivery import positions, repair
 from services.controller.inbound import Inbound
+from services.controller.volume import Volume
 from services.tier.runtime import Runtime
 from store.api import Mailbox, Reader, Recorded
 
@@ -45,6 +46,8 @@ class Answerer:
         self._inbound = inbound
         self._admit = admit
         self._digests: dict[str, _Digests] = {}
+        #: What repair has brought from below, and what it has carried there.
+        self.taken, self.shipped = Volume(), Volume()
 
     async def start(self) -> None:
         """Listens."""
@@ -106,6 +109,8 @@ class Answerer:
         page = await self._runtime.log.read(
             lambda reader: repair.answer_mail(reader, asker, ask.buckets, held, ask.limit)
         )
+        if page.events:
+            self.shipped.add(len(page.events))
         return {"events": page.bodies(), "more": page.more}
 
     async def _held(self, asker: str, ask: AskHeld) -> dict[str, object]:
@@ -116,6 +121,7 @@ class Answerer:
         """Stores what was shipped; the answer after the commit is the acknowledgement."""
         events = repair.admissible(door.sound(ask.events, asker), asker)
         recorded: Recorded[Event] = await self._runtime.log.write(lambda tx: tx.record(events))
+        self.taken.add(len(recorded.new))
         self._inbound.after_record(recorded)
         self._runtime.observed.emit(recorded.new)
         return {}

@@ -25,6 +25,7 @@ from services.controller import door
 from services.controller.delivery import positions, repair, submission
 from services.controller.inbound import Inbound
 from services.controller.pace import Pace
+from services.controller.volume import Volume
 from services.tier.outbox import Standing
 from services.tier.runtime import Runtime
 from store.api import Mailbox, Reader, Recorded, Stream
@@ -48,13 +49,15 @@ Told = Callable[[], Awaitable[None]]
 
 @dataclass(slots=True)
 class Link:
-    """What is known of the way to one ancestor: `state` is "up", "down" or "refused"."""
+    """What is known of the way to one ancestor: `state` is "up", "down" or "refused"; `ups` counts how often it
+    came up."""
 
     path: str
     state: str = "down"
     since: str = field(default_factory=now)
     reason: str | None = None
     instance: str = ""
+    ups: int = 0
     pace: Pace = field(default_factory=Pace)
 
     def turn(self, state: str, reason: str | None = None) -> bool:
@@ -62,6 +65,7 @@ class Link:
         if (self.state, self.reason) == (state, reason):
             return False
         self.state, self.reason, self.since = state, reason, now()
+        self.ups += state == "up"
         return True
 
 
@@ -84,9 +88,8 @@ class Asker:
         self.links = [Link(path) for path in ancestors]
         self._wake = asyncio.Event()
         self._round = 0
-        #: Counters for metrics: rounds, pages of mail taken, events shipped.
-        self.taken = 0
-        self.shipped = 0
+        #: What repair has brought from above, and what it has carried there.
+        self.taken, self.shipped = Volume(), Volume()
 
     @property
     def parent(self) -> Link | None:
@@ -254,7 +257,7 @@ class Asker:
         # What was pushed meanwhile was passed on already.
         await self._runtime.log.flush()
         recorded: Recorded[Event] = await self._runtime.log.write(lambda tx: tx.record(events))
-        self.taken += len(recorded.new)
+        self.taken.add(len(recorded.new))
         self._inbound.after_record(recorded)
         await self._inbound.take_stored()
         # What came late goes on at once to those below, who would else wait for their next ask.
@@ -280,7 +283,7 @@ class Asker:
     async def _ship(self, link: Link, page: repair.Page) -> None:
         if page.events:
             await self._ask_page(link, Ship(epoch=self._epoch, events=page.bodies()))
-            self.shipped += len(page.events)
+            self.shipped.add(len(page.events))
 
 
 def _failed(link: Link, error: BaseException) -> None:

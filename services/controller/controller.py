@@ -14,6 +14,7 @@ from services.controller.events import Events
 from services.controller.inbound import Inbound
 from services.controller.interest import Interest
 from services.controller.membership import Membership
+from services.controller.metrics import TierMetrics
 from services.controller.objects import Objects
 from services.controller.overview import Overview
 from services.controller.queried import Queried
@@ -43,6 +44,7 @@ class Controller:
         self._mail = Interest(runtime.bus, self.inbound.on_mail)
         self._queries = Interest(runtime.bus, Queried(runtime, self.registry).on_query)
         self._answerer = Answerer(runtime, self.inbound, self.membership.admit, self.membership.knows, self.asker.shown)
+        self.metrics = TierMetrics(runtime, self.registry, self.membership, self.asker, self._answerer, self.inbound)
         self._tracker = Tracker()
         self.commands = Commands(runtime, self.registry, self._tracker)
         overview = Overview(runtime, self.registry, self.membership, self.asker, self.inbound)
@@ -64,6 +66,7 @@ class Controller:
         await self._runtime.bus.flush()
         if self._answers:
             await self._api.start()
+        self._runtime.metrics.sources.append(self.metrics.gather)
 
     async def run(self) -> None:
         """Works until it is cancelled."""

@@ -33,6 +33,8 @@ def held(reader: Reader[Event], path: str) -> int:
 def unseen(reader: Reader[Event], me: str, children: Mapping[str, Heard]) -> dict[str, int]:
     """For each cluster below that is behind: how many of its events are known to exist and are not here.
     What a child holds of its subtree, and this tier does not, is counted for the child."""
+    # Who asks is in a reader's thread, and children come and go on the loop.
+    children = dict(children)
     mine: dict[str, int] = {}
     for (source, _), n in reader.streams(me).items():
         for path in children:

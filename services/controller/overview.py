@@ -124,6 +124,7 @@ class Overview:
             "epoch": runtime.log.epoch,
             "instance": runtime.instance,
             "uptime": round(time.monotonic() - self._started, 3),
+            "metrics": runtime.metrics.url,
             "link": self._link(),
             "clusters": self._away(),
             "commands": {

@@ -24,6 +24,7 @@ from bus.event import Event
 from leafnodes.auth import Login
 from leafnodes.files import write_private
 from leafnodes.server import NatsServer
+from services.tier.exposition import exposed
 from services.tier.runtime import Runtime, Service, Signal
 from services.tier.settings import TierSettings
 from store.sql import is_remote, open_log
@@ -52,8 +53,8 @@ async def run_tier(settings: TierSettings, factories: Sequence[Factory], on_read
 
 @asynccontextmanager
 async def tier(settings: TierSettings, factories: Sequence[Factory]) -> AsyncIterator[dict[str, Any]]:
-    """A tier that is up; yields `{"path", "pid", "nats", "leaf", "server_pid", "log", "instance"}`, which
-    is also kept in `tier.json` while it runs."""
+    """A tier that is up; yields `{"path", "pid", "nats", "leaf", "server_pid", "log", "metrics", "instance"}`,
+    which is also kept in `tier.json` while it runs."""
     _prepare(settings.state)
     async with AsyncExitStack() as stack:
         if settings.joins:
@@ -81,6 +82,8 @@ async def tier(settings: TierSettings, factories: Sequence[Factory]) -> AsyncIte
         for service in services:
             await service.start()
             stack.push_async_callback(service.stop)
+        if not settings.joins:
+            await stack.enter_async_context(exposed(runtime.metrics, settings))
         info = _info(runtime, server, log.where)
         with nullcontext() if settings.joins else _announced(settings.state / "tier.json", info):
             async with asyncio.TaskGroup() as group:
@@ -137,6 +140,7 @@ def _info(runtime: Runtime, server: NatsServer, log: str) -> dict[str, Any]:
         "leaf": server.leaf_url,
         "server_pid": server.pid,
         "log": log,
+        "metrics": runtime.metrics.url,
     }
 
 

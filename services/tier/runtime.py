@@ -18,6 +18,7 @@ from bus.errors import Unavailable
 from bus.event import Draft, Event, new_id
 from services.tier.clock import Clock
 from services.tier.mail import Mail
+from services.tier.metrics import Metrics
 from services.tier.outbox import Outbox, Standing
 from services.tier.settings import TierSettings
 from store.api import Log, Tx
@@ -66,6 +67,8 @@ class Runtime:
         self.log = log
         self.bus = bus
         self.clock = Clock()
+        #: What services tell at `/metrics`.
+        self.metrics = Metrics()
         #: Tells when the connection to this tier's server is lost (False) and back (True).
         self.connection = connection
         #: New with every start: tells two living clusters with one path apart.

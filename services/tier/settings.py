@@ -53,6 +53,9 @@ class TierSettings(BaseSettings):
     synchronous: Literal["FULL", "NORMAL"] = Field(
         "FULL", description="SQLite's synchronous; NORMAL may lose acknowledged commands when power fails"
     )
+    metrics: bool = Field(True, description="Whether this tier serves /metrics over HTTP, for Prometheus")
+    metrics_host: str = Field("127.0.0.1", description="Address on which it serves them, without a login")
+    metrics_port: int = Field(0, ge=0, le=65535, description="Its port; 0: a free one, kept over restarts if it can be")
     heartbeat: float = Field(1.0, gt=0, description="Time between heartbeats")
     missed_heartbeats: int = Field(3, ge=2, description="Heartbeats that a child may miss before it is offline")
     sync_interval: float = Field(2.0, gt=0, description="Time between the asks of an idle tier to its parent")

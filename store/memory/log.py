@@ -7,6 +7,7 @@ A simulator uses it without an event loop: `apply` runs an op on top of what is 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, Self
 
@@ -17,6 +18,7 @@ from store.memory.state import Fill, MemoryTables, Position, State
 from store.paths import is_under
 from store.projections.base import Projection
 from store.projections.catalogue import projections
+from store.times import Times
 
 
 class MemoryTx(MemoryReader[E]):
@@ -127,6 +129,7 @@ class MemoryLog(Generic[E]):
         self._appended: list[E] = []
         self._listeners: list[Callable[[list[E]], None]] = []
         self._news: set[asyncio.Event] = set()
+        self.commits = Times()
 
     @property
     def source(self) -> str:
@@ -176,12 +179,14 @@ class MemoryLog(Generic[E]):
 
     def write(self, op: Callable[[Tx[E]], T], *, lazy: bool = False, aside: bool = False) -> asyncio.Future[T]:
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        begin = time.perf_counter()
         try:
             result = self.apply(op)
         except Exception as error:
             done.set_exception(error)
             return done
         self.commit()
+        self.commits.add(time.perf_counter() - begin)
         done.set_result(result)
         return done
 

@@ -20,6 +20,7 @@ from store.sql.reader import Behind, SqlReader
 from store.sql.tail import Tail
 from store.sql.tx import SqlTx
 from store.sql.writer import Writer
+from store.times import Times
 
 READERS = 4
 POLL_SECONDS = 0.05
@@ -53,6 +54,7 @@ class SqlLog(Generic[E]):
         self._sessions = threading.local()
         self._opened: list[Session] = []
         self._closed = True
+        self.commits = Times()
 
     @property
     def where(self) -> str:
@@ -78,7 +80,8 @@ class SqlLog(Generic[E]):
             self._ledger.session.close()
             raise
         self._poller = asyncio.create_task(self._poll(watch), name="log-poll")
-        self._writer = Writer(Committer(self._ledger, self._decode), self._deliver, self._lazy_delay)
+        committer = Committer(self._ledger, self._decode)
+        self._writer = Writer(committer, self._deliver, self._lazy_delay, self.commits)
         self._closed = False
         return self
 

@@ -17,6 +17,7 @@ from typing import Generic
 
 from store.api import E
 from store.sql.committer import Committer, Group, Job
+from store.times import Times
 
 MOST_LAZY = 500
 FEW = 4
@@ -30,8 +31,11 @@ WEIGHT = 0.1
 class Writer(Generic[E]):
     """Takes jobs on the event loop, and delivers each group there when it is done, in order."""
 
-    def __init__(self, committer: Committer[E], deliver: Callable[[Group[E]], None], lazy_delay: float) -> None:
+    def __init__(
+        self, committer: Committer[E], deliver: Callable[[Group[E]], None], lazy_delay: float, commits: Times
+    ) -> None:
         self._committer = committer
+        self._commits = commits
         self._deliver = deliver
         self._lazy_delay = lazy_delay
         self._loop = asyncio.get_running_loop()
@@ -114,7 +118,9 @@ class Writer(Generic[E]):
             begin = time.perf_counter()
             groups = self._committer.run_at_once(jobs)
             if groups is not None:
-                self._learn(time.perf_counter() - begin)
+                seconds = time.perf_counter() - begin
+                self._learn(seconds)
+                self._commits.add(seconds)
                 self._finish(groups)
                 return
         self._begin(jobs)
@@ -148,6 +154,8 @@ class Writer(Generic[E]):
         self._busy = False
         if sum(len(group.done) for group in groups) <= FEW:
             self._learn(seconds)
+        if any(group.done for group in groups):
+            self._commits.add(seconds)
         if self._eager and not self._is_quick():
             # The thread goes on while what it did is delivered.
             self._step()

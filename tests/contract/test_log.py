@@ -82,6 +82,15 @@ class TestWrite:
         assert len(await rows(log)) == 1
         assert len(await lazy) == 1
 
+    async def test_the_time_of_each_commit_is_counted(self, log: Log[Event]) -> None:
+        before, seconds = log.commits.within()[-1][1], log.commits.total
+        for n in range(3):
+            await log.write(append(sample(n)))
+        await asyncio.gather(*(log.write(append(sample(n))) for n in range(50)))
+        counts = [count for _, count in log.commits.within()]
+        assert before + 4 <= counts[-1] <= before + 53
+        assert counts == sorted(counts) and log.commits.total > seconds
+
     async def test_a_transaction_reads_what_it_did(self, log: Log[Event]) -> None:
         source = Source("root.east.a")
         events = source.samples(2)

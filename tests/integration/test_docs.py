@@ -25,7 +25,7 @@ def blocks(page: str) -> list[str]:
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
     """A place like a checkout after `make`, with the `nats` command line's stand-in on PATH."""
-    for name in ("docs", "examples", "services", "tests", "Makefile", "requirements.lock", "pyproject.toml"):
+    for name in ("deploy", "docs", "examples", "services", "tests", "Makefile", "requirements.lock", "pyproject.toml"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / ".venv").symlink_to(sys.prefix)
     tools = tmp_path / "tools"

@@ -37,6 +37,13 @@ async def test_up_status_and_down_for_scripts(tmp_path: Path) -> None:
         tiers = (await data("status", state=tmp_path))["tiers"]
         assert list(tiers) == [tier.path for tier in TREE]
         assert {tier["state"] for tier in tiers.values()} == {"up"}
+        urls = {path: tier["metrics"] for path, tier in tiers.items()}
+        assert len({*urls.values()}) == len(TREE) and all(url.startswith("http://127.0.0.1:") for url in urls.values())
+        published = json.loads((tmp_path / "lab.json").read_text())["tiers"]
+        assert {path: tier["metrics"] for path, tier in published.items()} == urls
+        scraped = json.loads((tmp_path / "metrics.json").read_text())
+        assert {one["labels"]["tier"]: f"http://{one['targets'][0]}/metrics" for one in scraped} == urls
+        assert urls["root.east"] in (await run("status", state=tmp_path))[1]
 
         assert (await data("cut", "root.west", state=tmp_path))["cut_off"][0] == "root.west"
         assert (await data("status", state=tmp_path))["tiers"]["root.west"]["link"] == "cut"

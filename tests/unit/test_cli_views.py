@@ -199,10 +199,12 @@ def test_status_of_a_root_without_troubles() -> None:
         "commands": {"open": 0, "in_doubt": [], "oldest": []},
         "backlog": {},
         "link": {"parent": None},
+        "metrics": "http://127.0.0.1:9464/metrics",
     }
     text = tier_status(quiet, NOW).plain
     assert "parent:   none, this is a root" in text
     assert "OFFLINE" not in text
+    assert text.endswith("metrics:  http://127.0.0.1:9464/metrics")
 
 
 def test_event_lines() -> None:

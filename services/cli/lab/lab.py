@@ -23,6 +23,7 @@ from services.cli.lab.tiers import TierInfo, TierProcess, port_of, through
 from services.cli.lab.tree import TREE, Pace, Tree, at_or_below, find
 from services.cli.lab.wiring import Wiring
 from services.cli.where import STATE_FILE
+from services.tier.exposition import TARGETS, write_targets
 
 #: Told of each step, in words for people.
 Say = Callable[[str], None]
@@ -130,16 +131,18 @@ class Lab:
         return self.info(path)
 
     def publish(self) -> None:
-        """Writes `lab.json`: `{"tiers": {PATH: {"nats": URL, "pids": [...], "log": FILE}}, "links": ...}`."""
+        """Writes where Prometheus finds the tiers, and `lab.json`: `{"tiers": {PATH: {"nats": URL, "metrics": URL,
+        "pids": [...], "log": FILE}}, "links": ...}`."""
         tiers = {path: self._public(path, self.info(path)) for path in self.tiers}
         links = self.wiring.process()
         content = {"tiers": tiers, "links": {"pids": [links.pid] if links else [], "log": str(self.wiring.log)}}
         draft = self.directory / f"{STATE_FILE}.part"
         draft.write_text(json.dumps(content, indent=2) + "\n")
         draft.replace(self.directory / STATE_FILE)
+        write_targets(self.directory / TARGETS, {path: tier["metrics"] for path, tier in tiers.items()})
 
     def _public(self, path: str, info: TierInfo) -> dict[str, Any]:
-        return {"nats": info.nats, "pids": self.tiers[path].pids(), "log": str(info.log)}
+        return {"nats": info.nats, "metrics": info.metrics, "pids": self.tiers[path].pids(), "log": str(info.log)}
 
     # -- down ------------------------------------------------------------------------------------------
 

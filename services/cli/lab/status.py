@@ -17,11 +17,13 @@ NONE = "-"
 @dataclass(frozen=True, slots=True)
 class TierStatus:
     """One tier: `state` is up, starting, killed (its server still routes) or down; `link`, that to its parent,
-    up, cut, hang or broken, None at the root. `log` is its event log, `output` what it printed."""
+    up, cut, hang or broken, None at the root. `metrics` is for Prometheus, `log` is its event log, `output` what it
+    printed."""
 
     state: str
     link: str | None
     nats: str | None
+    metrics: str | None
     pids: list[int]
     log: str
     output: str
@@ -39,6 +41,7 @@ def _status(tier: TierProcess, link: str) -> TierStatus:
         state=_state(tier),
         link=link if tier.tier.parent else None,
         nats=info.nats if info else None,
+        metrics=info.metrics if info else None,
         pids=tier.pids(),
         log=str(tier.log),
         output=str(tier.output),
@@ -60,7 +63,14 @@ def as_data(found: dict[str, TierStatus]) -> dict[str, Any]:
 def as_table(found: dict[str, TierStatus]) -> Text:
     """One tier a line."""
     rows: list[list[Cell]] = [
-        [path, styled(tier.state), styled(tier.link or NONE), " ".join(map(str, tier.pids)) or NONE, tier.output]
+        [
+            path,
+            styled(tier.state),
+            styled(tier.link or NONE),
+            " ".join(map(str, tier.pids)) or NONE,
+            tier.metrics or NONE,
+            tier.output,
+        ]
         for path, tier in found.items()
     ]
-    return table(["TIER", "STATE", "LINK", "PIDS", "LOG FILE"], rows)
+    return table(["TIER", "STATE", "LINK", "PIDS", "METRICS", "LOG FILE"], rows)

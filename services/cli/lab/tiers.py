@@ -24,13 +24,15 @@ PATIENCE, TIER_GRACE, SERVER_GRACE, POLL = 30.0, 10.0, 3.0, 0.02
 
 @dataclass(frozen=True, slots=True)
 class TierInfo:
-    """What a tier says of itself in `tier.json`: its client and leaf URL, its log (SQLite), its server."""
+    """What a tier says of itself in `tier.json`: its client and leaf URL, its log (SQLite), its server,
+    and where its metrics are."""
 
     pid: int
     nats: str
     leaf: str
     log: Path
     server_pid: int
+    metrics: str | None
 
 
 class TierProcess:
@@ -67,7 +69,9 @@ class TierProcess:
             said: dict[str, Any] = json.loads((self.directory / "tier.json").read_text())
         except FileNotFoundError:
             return None
-        return TierInfo(said["pid"], said["nats"], said["leaf"], Path(said["log"]), said["server_pid"])
+        return TierInfo(
+            said["pid"], said["nats"], said["leaf"], Path(said["log"]), said["server_pid"], said.get("metrics")
+        )
 
     def pids(self) -> list[int]:
         """The processes that run: the tier, then its server."""

@@ -25,6 +25,8 @@ def tier_status(answer: Answer, now: datetime) -> Text:
         ("backlog", counts(answer["backlog"])),
         ("log", f"{log['events']:,} events, {size(log['bytes'])}; {size(log['free_bytes'])} free on disk"),
     ]
+    if answer.get("metrics"):
+        rows.append(("metrics", answer["metrics"]))
     return Text("\n\n").join([pairs(rows), *_troubles(clusters, commands, now)])
 
 
