@@ -35,6 +35,7 @@ def tier(
     tag: Annotated[list[str] | None, Parameter(metavar="TAG", negative=())] = None,
     shim: Annotated[list[str] | None, Parameter(metavar="KIND", negative="--no-shims")] = None,
     node: Annotated[list[str] | None, Parameter(metavar="AMOUNTS", negative="--no-nodes")] = None,
+    commands: Annotated[Path | None, Parameter(metavar="FILE")] = None,
     service: Annotated[list[str] | None, Parameter(metavar="NAME", negative=())] = None,
     host: str | None = None,
     port: int | None = None,
@@ -83,6 +84,8 @@ def tier(
     node
         A node of the local shim, and what it has: cpu=4,memory=8Gi,nvidia.com/gpu=1; with 3* before it, three of
         them. May be given several times; two of cpu=4,memory=8Gi if none is given.
+    commands
+        The file of the programs that the shim command may run; docs/shims.md shows one.
     service
         controller or shims: only this in this process. May be given several times; both by default. Without
         the controller it joins the tier that runs on the state directory.
@@ -128,6 +131,7 @@ def tier(
         "tags": tag,
         "shims": shim,
         "nodes": node,
+        "commands": commands,
         "services": service,
         "host": host,
         "port": port,

@@ -52,7 +52,7 @@ class ShimError:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a command: `result` if it is `ok`, else `error`."""
+    """What came of a command: `result` if it is `ok`, else `error`, and what there is to show beside it."""
 
     ok: bool
     result: Any = None

@@ -57,7 +57,7 @@ def load_answer(data: bytes) -> Answer:
         return Answer.failed("failed", answer.error)
     place, hint = (body["error"].get(name) for name in ("field", "hint"))
     texts = (text if isinstance(text, str) else None for text in (place, hint))
-    return Answer(False, error=ShimError(answer.error.code, answer.error.message, *texts))
+    return Answer(False, answer.result, ShimError(answer.error.code, answer.error.message, *texts))
 
 
 def load_description(data: bytes) -> DescribeAnswer:

@@ -25,16 +25,21 @@ def draft(me: str, event: Event, kind: str, data: Mapping[str, Any]) -> Draft:
 
 def of_answer(answer: Answer) -> Final:
     """What the shim said."""
-    if not answer.ok:
-        error = answer.error.body() if answer.error is not None else {"code": "failed", "message": "no reason given"}
-        return types.FAILED, {"error": error}
-    if answer.result is None:
-        return types.SUCCEEDED, {}
+    said = _result(answer.result)
+    if answer.ok:
+        return types.SUCCEEDED, said
+    error = answer.error.body() if answer.error is not None else {"code": "failed", "message": "no reason given"}
+    return types.FAILED, {"error": error, **said}
+
+
+def _result(result: Any) -> Mapping[str, Any]:
+    if result is None:
+        return {}
     try:
-        size = len(msgpack.packb(answer.result))
+        size = len(msgpack.packb(result))
     except (TypeError, ValueError, OverflowError) as error:
-        return types.SUCCEEDED, {"result": {"unreadable": str(error)}}
-    return types.SUCCEEDED, {"result": answer.result if size <= RESULT_LIMIT else {"truncated": True, "bytes": size}}
+        return {"result": {"unreadable": str(error)}}
+    return {"result": result if size <= RESULT_LIMIT else {"truncated": True, "bytes": size}}
 
 
 def withdrawn(by: Event) -> Mapping[str, Any]:

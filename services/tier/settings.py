@@ -35,6 +35,7 @@ class TierSettings(BaseSettings):
         ["2*cpu=4,memory=8Gi"],
         description="Nodes of the local shim, what each has: 2*cpu=4,memory=8Gi,nvidia.com/gpu=1",
     )
+    commands: Path | None = Field(None, description="File of the programs that the shim command may run")
     services: list[Literal["controller", "shims"]] = Field(
         ["controller", "shims"],
         min_length=1,

@@ -265,9 +265,9 @@ class Tiers:
 def _arguments(settings: TierSettings) -> list[str]:
     words = ["tier", "--path", settings.path, "--state", str(settings.state)]
     words += ["--heartbeat", f"{settings.heartbeat}s", "--sync-interval", f"{settings.sync_interval}s"]
-    for name in ("parent", "nats_url", "log_url"):
+    for name in ("parent", "nats_url", "log_url", "commands"):
         if (value := getattr(settings, name)) is not None:
-            words += [f"--{name.replace('_', '-')}", value]
+            words += [f"--{name.replace('_', '-')}", str(value)]
     for tag in settings.tags:
         words += ["--tag", tag]
     for kind in settings.shims:
