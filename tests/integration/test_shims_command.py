@@ -12,6 +12,7 @@ from tests.support import eventually
 
 async def test_programs_run_once_or_are_in_doubt(tiers: Tiers, tmp_path: Path) -> None:
     ran, file = tmp_path / "ran", tmp_path / "commands.yaml"
+    ran.touch()
     script = f"echo $0 >> {ran}; until test -e {tmp_path}/quick; do sleep 0.1; done"
     programs = {
         "say": {"argv": ["echo", "{text}"], "args": {"text": "[a-z ]+"}},
