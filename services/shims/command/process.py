@@ -15,6 +15,8 @@ KEPT = 32 * 1024
 _GRACE = 1.0
 """Seconds to wait for the rest of the output when the program has ended."""
 _CHUNK = 64 * 1024
+FIRST_LOOK, LAST_LOOK = 0.002, 0.1
+"""Seconds between two looks whether a program has ended: the first ones, and those of one that takes its time."""
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 """What of this process's environment a program sees: no secret of the tier's."""
 
@@ -58,14 +60,7 @@ async def run(words: Sequence[str], env: Mapping[str, str], timeout: float) -> E
     is cancelled. OSError if it can not be started."""
     begun = monotonic()
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    process = await asyncio.create_subprocess_exec(
-        *words,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**inherited, **env},
-        start_new_session=True,
-    )
+    process = await _started(words, {**inherited, **env})
     outputs = Output(), Output()
     reading = [
         asyncio.create_task(_read(stream, output), name=f"output of {words[0]}")
@@ -76,18 +71,49 @@ async def run(words: Sequence[str], env: Mapping[str, str], timeout: float) -> E
     try:
         try:
             async with asyncio.timeout(timeout):
-                await process.wait()
+                await _ended(process)
         except TimeoutError:
             late = True
         finally:
             _end_group(process.pid)
-        exit = await process.wait()
+        exit = await _ended(process)
         # Whoever left the group may hold the pipes open for ever.
         await asyncio.wait(reading, timeout=_GRACE)
     finally:
         for task in reading:
             task.cancel()
     return Ended(exit, late, monotonic() - begun, outputs[0].text(), outputs[1].text())
+
+
+async def _started(words: Sequence[str], env: Mapping[str, str]) -> asyncio.subprocess.Process:
+    """In a process group of its own. Whoever gives up meanwhile must not leave it behind, half known."""
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=env,
+            start_new_session=True,
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        process = await starting
+        _end_group(process.pid)
+        await _ended(process)
+        raise
+
+
+async def _ended(process: asyncio.subprocess.Process) -> int:
+    """Its code, as soon as it has ended: `Process.wait` of Python 3.11 also waits for its pipes, which what it left
+    running may hold."""
+    pause = FIRST_LOOK
+    while (exit := process.returncode) is None:
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LAST_LOOK)
+    return exit
 
 
 async def _read(stream: asyncio.StreamReader, output: Output) -> None:
