@@ -29,7 +29,7 @@ async def test_up_says_how_to_reach_every_tier_and_down_leaves_nothing(tmp_path:
         tiers = json.loads((tmp_path / "lab.json").read_text())["tiers"]
         assert sorted(tiers) == sorted(PATHS)
         for tier in tiers.values():
-            assert sorted(tier) == ["log", "nats", "pids"]
+            assert sorted(tier) == ["log", "metrics", "nats", "pids"]
             assert len(tier["pids"]) == 2 and all(pid in processes_of(lab.directory) for pid in tier["pids"])
             assert sqlite3.connect(tier["log"]).execute("SELECT count(*) FROM events").fetchone()[0] > 0
         async with await Bus.connect(tiers["root"]["nats"], name="test") as bus:
