@@ -7,12 +7,13 @@ It stands in for the cable in the lab and in tests: cut (an unplugged parent: re
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
 from leafnodes.config import LOOPBACK
-from leafnodes.ports import free_port
+from leafnodes.ports import free_port, hold
 
 CHUNK = 16 * 1024
 IN_FLIGHT = 256
@@ -65,6 +66,7 @@ class LinkProxy:
         self.down = Lane()
         self.accepted = 0
         self._target = (target_host, target_port)
+        self._held: socket.socket | None = None
         self._listener: asyncio.Server | None = None
         self._links: set[asyncio.Task[None]] = set()
         self._passing = asyncio.Event()
@@ -81,6 +83,9 @@ class LinkProxy:
     async def stop(self) -> None:
         """Ends the link for good; nothing of it is left running."""
         await self.cut()
+        held, self._held = self._held, None
+        if held is not None:
+            held.close()
 
     async def cut(self) -> None:
         """Resets all connections and refuses new ones."""
@@ -111,8 +116,12 @@ class LinkProxy:
         await self.stop()
 
     async def _listen(self) -> None:
+        if self._held is None:
+            self._held = hold(self.host, self.port)
         if self._listener is None:
-            self._listener = await asyncio.start_server(self._accept, self.host, self.port, limit=CHUNK)
+            self._listener = await asyncio.start_server(
+                self._accept, self.host, self.port, limit=CHUNK, reuse_port=True
+            )
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._listener is None:  # cut while this connection was being set up

@@ -170,6 +170,20 @@ async def test_a_target_that_is_away_closes_the_connection(dial: Dial) -> None:
         await eventually(lambda: link.connections == 0)
 
 
+async def test_nobody_else_gets_the_port_of_a_link_that_is_cut(proxy: LinkProxy, dial: Dial) -> None:
+    assert await says(await dial(proxy), b"up") == b"up"
+    await proxy.cut()
+    with pytest.raises(OSError, match="address already in use"):
+        await asyncio.start_server(echo, HOST, proxy.port)
+    with pytest.raises(OSError, match="already in use"):
+        await LinkProxy(HOST, 1, port=proxy.port).start()
+    await proxy.heal()
+    assert await says(await dial(proxy), b"up again") == b"up again"
+    await proxy.stop()
+    async with await asyncio.start_server(echo, HOST, proxy.port):
+        pass
+
+
 async def test_a_port_that_is_taken_is_an_error() -> None:
     async with await asyncio.start_server(echo, HOST, 0) as server:
         with pytest.raises(OSError, match="in use"):
