@@ -35,18 +35,8 @@ AT_ONCE = 50
 async def crowd(places: Iterable[tuple[str, str]], **settings: Any) -> AsyncIterator[int]:
     """Clusters in a process of their own: (path, client URL of the parent's server) each. Yields its pid when
     all have started; their parents learn of them a little later."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.crowd", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdin is not None and process.stdout is not None
-    try:
-        process.stdin.write(raw.line({"places": list(places), "settings": settings}))
-        if await process.stdout.readline() != b"ready\n":
-            raise RuntimeError("the simulated clusters did not start")
-        yield process.pid
-    finally:
-        process.stdin.close()
-        await process.wait()
+    async with raw.process("-m", "bench.crowd", asked={"places": list(places), "settings": settings}) as pid:
+        yield pid
 
 
 async def main() -> None:

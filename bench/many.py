@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -109,17 +108,8 @@ async def _regions() -> AsyncIterator[tuple[Chain, list[str]]]:
 @asynccontextmanager
 async def repliers(urls: Sequence[str], subject: str) -> AsyncIterator[None]:
     """Plain nats-py connections in a process of their own, each of which answers on the subject."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", REPLIERS, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdin is not None and process.stdout is not None
-    process.stdin.write(raw.line({"urls": list(urls), "subject": subject}))
-    await process.stdout.readline()
-    try:
+    async with raw.process("-c", REPLIERS, asked={"urls": list(urls), "subject": subject}):
         yield
-    finally:
-        process.stdin.close()
-        await process.wait()
 
 
 async def _online(controller: Controller, count: int) -> None:

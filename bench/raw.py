@@ -53,16 +53,27 @@ def row(event: Event) -> Row:
 @asynccontextmanager
 async def echo(url: str, subject: str) -> AsyncIterator[None]:
     """A process that answers on the subject, at the server with this URL."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", ECHO, url, subject, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdin is not None and process.stdout is not None
-    await process.stdout.readline()
-    try:
+    async with process("-c", ECHO, url, subject):
         yield
+
+
+@asynccontextmanager
+async def process(*words: str, asked: object = None) -> AsyncIterator[int]:
+    """A process of Python that says "ready" and ends with its stdin, of which `asked` is the first line: its pid.
+    RuntimeError if it does not get ready."""
+    started = await asyncio.create_subprocess_exec(
+        sys.executable, *words, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert started.stdin is not None and started.stdout is not None
+    try:
+        if asked is not None:
+            started.stdin.write(json.dumps(asked).encode() + b"\n")
+        if await started.stdout.readline() != b"ready\n":
+            raise RuntimeError(f"a process of the benchmark did not start: {words[:2]}")
+        yield started.pid
     finally:
-        process.stdin.close()
-        await process.wait()
+        started.stdin.close()
+        await started.wait()
 
 
 @asynccontextmanager
@@ -105,11 +116,6 @@ class Disk:
     def close(self) -> None:
         """Ends."""
         self._connection.close()
-
-
-def line(what: object) -> bytes:
-    """What a process reads on its first line."""
-    return json.dumps(what).encode() + b"\n"
 
 
 def read_all(file: Path) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import takewhile
 from typing import NewType
 
@@ -31,6 +32,13 @@ def parse_path(text: str, field: str = "path") -> Path:
     if _PATH.fullmatch(text):
         return Path(text)
     raise _path_error(text, field)
+
+
+# The same paths come with every command.
+@lru_cache(maxsize=65_536)
+def is_path(text: str) -> bool:
+    """Whether `parse_path` takes it."""
+    return _PATH.fullmatch(text) is not None
 
 
 def parse_name(text: str, field: str = "name") -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any
 
 from bus import messages as m
@@ -16,6 +15,7 @@ from services.controller.queries import Queries
 from services.controller.registry import Registry
 from services.controller.undoing import Undo
 from services.tier.runtime import Runtime
+from services.tier.version import VERSION
 
 #: Requests that may wait hold no work, only a place: many may wait at once.
 WAITERS = 10_000
@@ -45,7 +45,7 @@ def local_api(
     service = Service(
         runtime.bus,
         "ote",
-        version=version("ote-bus"),
+        version=VERSION,
         description=f"the tier {runtime.path}: commands, clusters and events at and below it",
         metadata={"path": runtime.path, "instance": runtime.instance},
     )

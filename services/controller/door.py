@@ -140,18 +140,9 @@ def _check_mail(event: Event, data: TypeAdapter[Any]) -> None:
 
 def _check_place(path: str, number: int, source: str, field: str) -> None:
     """Mail comes from above its addressees, or from themselves."""
-    if not _is_path(path):
+    if not paths.is_path(path):
         paths.parse_path(path, field)
     _must(is_under(path, source) and 1 <= number <= _MOST, field)
-
-
-@lru_cache(maxsize=65_536)
-def _is_path(text: str) -> bool:
-    try:
-        paths.parse_path(text)
-    except OteError:
-        return False
-    return True
 
 
 def _is_time(text: str) -> bool:

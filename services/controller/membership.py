@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
 from typing import Any
 
 import msgpack
@@ -28,13 +27,11 @@ from services.controller import lag
 from services.controller.registry import Registry
 from services.tier import tagging
 from services.tier.runtime import Runtime
+from services.tier.version import VERSION
 from store.api import Reader, Tx
 from store.errors import StoreError
 
 logger = structlog.get_logger()
-
-#: Of this program; to find it takes reading files.
-VERSION = version("ote-bus")
 
 #: How long the living owner of a path has to answer when another asks for admission (seconds).
 CLAIM_WAIT = 0.3

@@ -10,7 +10,6 @@ import asyncio
 import shutil
 from collections import Counter
 from collections.abc import Mapping
-from importlib.metadata import version
 
 import structlog
 from prometheus_client.core import Metric
@@ -24,11 +23,11 @@ from services.controller.log_metrics import Behind, View, tell_lag, tell_log, vi
 from services.controller.membership import Membership
 from services.controller.registry import Registry, Snapshot
 from services.tier.runtime import Runtime
+from services.tier.version import VERSION
 from store.errors import StoreError
 
 logger = structlog.get_logger()
 
-VERSION = version("ote-bus")
 CLUSTER_STATES = ("online", "offline", "unknown")
 #: Of more children than this, those that are away or farthest behind have series of their own.
 MOST_CHILDREN = 1000

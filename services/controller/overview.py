@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 from bus import paths, tags
@@ -19,6 +18,7 @@ from services.controller.inbound import Inbound
 from services.controller.membership import Membership
 from services.controller.registry import Registry, Snapshot
 from services.tier.runtime import Runtime
+from services.tier.version import VERSION
 from store.api import ClusterRow, Reader, TargetRow
 
 #: How many of the oldest are listed.
@@ -120,7 +120,7 @@ class Overview:
         open_states = ("accepted", "received", "started")
         return {
             "path": runtime.path,
-            "version": version("ote-bus"),
+            "version": VERSION,
             "epoch": runtime.log.epoch,
             "instance": runtime.instance,
             "uptime": round(time.monotonic() - self._started, 3),

@@ -84,7 +84,7 @@ class Registry:
             # Whoever asks from here on may want to see what comes after this reading.
             self._next = None
             rows = await self._runtime.log.read(lambda reader: reader.clusters(self._runtime.path))
-            self.snapshot = Snapshot({row.path: _sound(row) for row in rows if _is_path(row.path)})
+            self.snapshot = Snapshot({row.path: _sound(row) for row in rows if paths.is_path(row.path)})
 
     async def run(self, refreshed: Callable[[], Awaitable[None]]) -> None:
         """Follows what is said of clusters, and tells when the snapshot is new."""
@@ -123,14 +123,6 @@ class Registry:
         """The life of that cluster's log, as far as it is known."""
         row = self.snapshot.rows.get(path)
         return row.epoch if row is not None else ""
-
-
-def _is_path(text: str) -> bool:
-    try:
-        paths.parse_path(text)
-    except OteError:
-        return False
-    return True
 
 
 def _sound(row: ClusterRow) -> ClusterRow:

@@ -150,7 +150,6 @@ class Ledger(Generic[E]):
         if self.is_behind:
             self.fold()
             self.rows(PROJECTIONS).put(ProjectionPosition(_POSITIONS, _POSITIONS_VERSION, self.last_row))
-        self.write()
         self.spill()
         self.is_behind = False
 
