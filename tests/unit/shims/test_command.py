@@ -73,10 +73,29 @@ async def test_a_program_ends_with_its_children_when_its_time_is_over(tmp_path: 
 
 
 async def test_what_is_left_running_ends_with_the_program(tmp_path: Path) -> None:
-    left = shim(tmp_path, left={"argv": ["sh", "-c", "sleep 300 & echo $!"]})
-    answer = await do(left, "left")
-    assert answer.ok
-    await eventually(lambda: gone(int(answer.result["stdout"])), what="it has ended")
+    # The second is still there when the program is waited for, and holds its output open.
+    for script in ("sleep 300 & echo $!", "sleep 300 & echo $!; sleep 0.3"):
+        answer = await do(shim(tmp_path, left={"argv": ["sh", "-c", script]}), "left")
+        assert answer.ok and answer.result["seconds"] < 30
+        await eventually(lambda: gone(int(answer.result["stdout"])), what="it has ended")
+
+
+async def test_who_leaves_the_group_holds_nothing_up(tmp_path: Path) -> None:
+    inner = f"echo $$; touch {tmp_path}/away; exec sleep 300"
+    script = f"setsid sh -c '{inner}' & until test -e {tmp_path}/away; do sleep 0.02; done"
+    away = shim(tmp_path, away={"argv": ["sh", "-c", script], "timeout": 20})
+    answer = await do(away, "away")
+    os.kill(int(answer.result["stdout"]), 9)
+    assert answer.ok and answer.result["seconds"] < 20
+
+
+async def test_open_files_are_closed(tmp_path: Path) -> None:
+    made = shim(tmp_path, say={"argv": ["echo", "x"]}, nobody={"argv": ["/no/such/program"]})
+    await do(made, "say")
+    before = len(os.listdir("/proc/self/fd"))
+    for verb in ("say", "nobody") * 5:
+        await do(made, verb)
+    await eventually(lambda: len(os.listdir("/proc/self/fd")) <= before, what="all are closed")
 
 
 async def test_a_run_that_is_given_up_ends(tmp_path: Path) -> None:
