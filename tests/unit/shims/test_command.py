@@ -39,7 +39,7 @@ def gone(pid: int) -> bool:
     """A child whose parent is gone may stay a zombie where nobody reaps."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return True
 
 
