@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from bus import subjects
 from bus.event import Draft
 from bus.types import OBSERVED
+from services.shims.notices import essence, is_told
 from store.api import ObjectRow
 
 #: An object above this (bytes of JSON) does not travel: only its names do, and how large it is.
@@ -60,9 +61,9 @@ class Reports:
     def see(
         self, object: Mapping[str, Any], time: str, command: str | None = None, *, gone: bool = False
     ) -> Key | None:
-        """The object is now so, or `gone`; None, and nothing happens, if it is no object."""
+        """The object is now so, or `gone`; None, and nothing happens, if it is no object, or one that is not told."""
         key = key_of(object)
-        if key is None:
+        if key is None or not (gone or is_told(object)):
             return None
         shown = _names(object, key) if gone else _useful(object)
         digest, size = ("", 100) if gone else _measured(shown)
@@ -133,9 +134,8 @@ def _useful(object: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _measured(object: Mapping[str, Any]) -> tuple[str, int]:
-    """The digest of what it says (its version says nothing), and its size as JSON."""
-    metadata = {name: part for name, part in object["metadata"].items() if name != "resourceVersion"}
-    encoded = _encode({**object, "metadata": metadata}).encode("utf-8", "replace")
+    """The digest of what it says, and about its size as JSON."""
+    encoded = _encode(essence(object)).encode("utf-8", "replace")
     return blake2b(encoded, digest_size=8).hexdigest(), len(encoded)
 
 

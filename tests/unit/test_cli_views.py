@@ -233,6 +233,17 @@ def test_object_table() -> None:
     assert [object_name(each) for each in (row, away)] == ["root.a/Deployment/shop/web", "root.a/Deployment/web"]
 
 
+def test_events_show_their_message() -> None:
+    event = {"kind": "Event", "reason": "FailedScheduling", "count": 2, "message": "0/3 nodes\x1b are available"}
+    row = {"cluster": "root.a", "state": "online", "kind": "Event", "namespace": "shop", "name": "web.1"}
+    rows = [{**row, "since": ago(60), "object": one} for one in (event, {"kind": "Event", "reason": "x"})]
+    assert object_table(rows, NOW).plain.splitlines() == [
+        "CLUSTER   KIND    NAMESPACE   NAME    STATUS                SINCE   KNOWN   MESSAGE",
+        "root.a    Event   shop        web.1   2x FailedScheduling   1m      now     0/3 nodes\\x1b are available",
+        "root.a    Event   shop        web.1   x                     1m      now     -",
+    ]
+
+
 def test_the_status_of_an_object() -> None:
     objects = [{}, {"status": 1}, {"status": {"x": 1}}, {"status": {"readyReplicas": 1}}, {"truncated": 9}]
     assert [status_of(object) for object in objects] == ["-", "-", "-", "1/1 ready", "too large"]

@@ -20,7 +20,14 @@ def object_table(rows: Sequence[Object], now: datetime, *, wide: bool = False) -
     """One object a line: since when it is so, and of a cluster that is away how old that knowledge is."""
     titles = ["CLUSTER", "KIND", "NAMESPACE", "NAME", "STATUS", "SINCE", "KNOWN"]
     titles += ["API VERSION", "SHIM", "COMMAND"] * wide
-    return table(titles, [_cells(row, now, wide) for row in rows])
+    # Last, for it is long.
+    says = any(row["kind"] == "Event" for row in rows)
+    titles += ["MESSAGE"] * says
+    return table(titles, [_cells(row, now, wide) + [_message(row["object"])] * says for row in rows])
+
+
+def _message(object: Mapping[str, Any]) -> Cell:
+    return str(object.get("message") or NONE)
 
 
 def _cells(row: Object, now: datetime, wide: bool) -> list[Cell]:
@@ -38,9 +45,12 @@ def _known(row: Object, now: datetime) -> Cell:
 
 
 def status_of(object: Mapping[str, Any]) -> str:
-    """`Running`, `2/3 ready`; `-` for what has none."""
+    """`Running`, `2/3 ready`, `3x FailedScheduling` of an Event; `-` for what has none."""
     if object.get("truncated"):
         return "too large"
+    if object.get("kind") == "Event" and object.get("reason"):
+        count = object.get("count")
+        return safe(f"{count}x {object['reason']}" if count else object["reason"])
     status, spec = object.get("status"), object.get("spec")
     if not isinstance(status, Mapping):
         return NONE

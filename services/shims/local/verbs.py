@@ -72,8 +72,8 @@ def get(view: View, args: Mapping[str, Any]) -> Result:
 
 
 def list_(view: View, args: Mapping[str, Any]) -> Result:
-    """A `List` of the objects that fit, in order of kind, namespace and name. Where they are more than an
-    answer holds, `metadata.remainingItemCount` says how many are left out."""
+    """A `List` of the objects that fit, in order of kind, namespace and name; Events only where their kind is asked
+    for. Where they are more than an answer holds, `metadata.remainingItemCount` says how many are left out."""
     only(args, "kind", "apiVersion", "namespace", "labelSelector", "limit")
     kind, api_version, namespace = (option(args, name, "") for name in ("kind", "apiVersion", "namespace"))
     limit = option(args, "limit", LIST_LIMIT)
@@ -83,7 +83,9 @@ def list_(view: View, args: Mapping[str, Any]) -> Result:
     found = [
         one
         for one in view.objects.objects(kind=kind or None, namespace=namespace or None)
-        if api_version in ("", one["apiVersion"]) and fits(one["metadata"].get("labels") or {})
+        if (kind or one["kind"] != "Event")
+        and api_version in ("", one["apiVersion"])
+        and fits(one["metadata"].get("labels") or {})
     ]
     return _list(found, limit)
 

@@ -75,9 +75,11 @@ def _schedule(world: World) -> bool:
             found = choose(nodes, pod, world.demand_of(pod))
             if not isinstance(found, str):
                 world.put(running(pod, found, world.free_address(), world.time))
+                world.events.placed(pod, found.name, bound=bound is not None)
                 moved = True
                 continue
             why = tried[shape] = found
         if (left := pending(pod, why, world.time)) is not pod:
             world.put(left)
+            world.events.unplaced(pod, why)
     return moved

@@ -30,9 +30,9 @@ def roll(world: World, deployment: Object) -> bool:
         world.put(_new(world, deployment, plan, old))
         return True
     wanted, held = next_wanted(plan, _crew(world, new), [_crew(world, one) for one in old])
-    moved = _scale(world, new, wanted)
+    moved = _scale(world, deployment, new, wanted)
     for one, many in zip(old, held, strict=True):
-        moved |= _scale(world, one, many)
+        moved |= _scale(world, deployment, one, many)
     return moved
 
 
@@ -79,11 +79,13 @@ def _next_revision(old: list[Object]) -> int:
     return max(map(revision_of, old), default=0) + 1
 
 
-def _scale(world: World, one: Object, wanted: int) -> bool:
-    if replicas_of(one["spec"]) == wanted:
+def _scale(world: World, deployment: Object, one: Object, wanted: int) -> bool:
+    before = replicas_of(one["spec"])
+    if before == wanted:
         return False
     metadata = {**one["metadata"], "generation": one["metadata"].get("generation", 0) + 1}
     world.put({**one, "metadata": metadata, "spec": {**one["spec"], "replicas": wanted}})
+    world.events.scaled(deployment, one, before, wanted)
     return True
 
 

@@ -54,5 +54,7 @@ def count_pods(world: World, owner: Object) -> None:
         message = f'pods "{owner["metadata"]["name"]}-" is forbidden: exceeded quota: local, limited: pods={POD_LIMIT}'
         failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
         status["conditions"] = with_condition(before.get("conditions"), failure, world.time)
+        if status["conditions"] != before.get("conditions"):
+            world.events.unmade(owner, message)
     if status != before:
         world.put({**owner, "status": status})

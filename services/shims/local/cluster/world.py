@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.shims.local.cluster.demand import demand
+from services.shims.local.cluster.events import Recorder
 from services.shims.local.cluster.pods import Object, controller_of, is_running
 from services.shims.local.cluster.quantities import Amounts
 from services.shims.local.cluster.scheduler import Node
@@ -25,6 +26,7 @@ class World:
     def __init__(self, view: View) -> None:
         self.view = view
         self.time = view.time
+        self.events = Recorder(view)
         self._was: dict[Reference, Object] = {}
         self._now: dict[str, dict[Reference, Object]] = {}
         for kind, api_version in KINDS.items():
@@ -84,7 +86,7 @@ class World:
         return found
 
     def settle(self) -> None:
-        """Gives the view what has changed: first what is gone, then what is there."""
+        """Gives the view what has changed: first what is gone, then what is there, then what is said of it."""
         now = {reference: one for kind in KINDS for reference, one in sorted(self._now[kind].items())}
         for reference, object in self._was.items():
             if reference not in now:
@@ -93,6 +95,7 @@ class World:
             was = self._was.get(reference)
             if object is not was and object != was:
                 self.view.settle(object, object)
+        self.events.settle()
 
     def _file(self, reference: Reference, pod: Object, times: int) -> None:
         owner = controller_of(pod)
