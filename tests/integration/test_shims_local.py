@@ -57,7 +57,8 @@ async def test_pods_outlive_the_process_and_follow_its_nodes(tmp_path: Path) -> 
     async with open_log(path, source="root.site1", decode=Event.decode) as log:
         await do(log, "apply", DEPLOYMENT)
         assert await nodes_of_pods(log) == ["none", "none"]
-        assert await begin(log, "2*pods=1") == 14  # two nodes, two pods that run, what counts them, and four Events of each pod
+        # Two nodes, two pods that run, what counts them, and four Events of each pod.
+        assert await begin(log, "2*pods=1") == 14
         before = await do(log, "list", {})
     async with open_log(path, source="root.site1", decode=Event.decode) as log:
         assert await begin(log, "2*pods=1") == 0
