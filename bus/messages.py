@@ -432,11 +432,18 @@ class Commands(Answer):
 
 
 class Disk(Answer):
-    """The tier's log and the disk it is on."""
+    """The tier's log and the disk it is on. `oldest` is when the oldest event was stored here, `reclaimable` what of
+    the file's `bytes` is free for new events. What was committed since `synchronous_since` survives a power cut if
+    `synchronous` is FULL. `trouble` is why nothing can be written: the tier accepts no commands until it can."""
 
     events: Count
     bytes: Count
     free_bytes: Count
+    oldest: str | None = None
+    reclaimable: Count = 0
+    trouble: str | None = None
+    synchronous: str | None = None
+    synchronous_since: str | None = None
 
 
 class StatusAnswer(Answer):

@@ -70,11 +70,13 @@ class AskHeld(_Message):
 
 
 class Ship(_Message):
-    """Events of sources at or below the asker that the ancestor lacks; acknowledged when committed."""
+    """Events of sources at or below the asker that the ancestor lacks; acknowledged when committed. After the last
+    of a stream `floors` says up to where what has not come was compacted away, and will not come."""
 
     kind: Literal["ship"] = "ship"
     epoch: str
     events: list[bytes]
+    floors: list[StreamPosition] = []
 
 
 Ask = Annotated[Hello | Compare | AskMail | AskHeld | Ship, Field(discriminator="kind")]
@@ -92,8 +94,9 @@ class Answer(_Message):
     #: compare: the digests of each bucket, where the totals differ
     mail_buckets: list[int] | None = None
     stream_buckets: list[int] | None = None
-    #: mail
+    #: mail; up to its floor, what has not come of a mailbox was compacted away: its target had received it
     events: list[bytes] = []
+    floors: list[MailPosition] = []
     more: bool = False
     #: held, ship
     held: list[StreamPosition] = []

@@ -127,6 +127,27 @@ class Cursor(NamedTuple):
     number: int
 
 
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What must stay in a log whatever its age: all that speaks of these `commands` (they are open, or the last of
+    their key at a target), the events at these `places` (the last word of each cluster, on it, and on each of its
+    objects), and the events that only this log has (without a seq) after the row `worked`: a consumer of this life of
+    the log may not have seen them."""
+
+    commands: frozenset[str]
+    places: frozenset[tuple[str, str, int | None]]
+    worked: int
+
+
+class Guarantee(NamedTuple):
+    """What a commit was worth: the events after `row` were committed with this `synchronous`. With FULL they
+    survive a power cut, with NORMAL a crash of the process only."""
+
+    synchronous: str
+    since: str
+    row: int
+
+
 @dataclass(slots=True)
 class Recorded(Generic[E]):
     """What became of events of other sources: stored now, already here, or in conflict with what
@@ -253,7 +274,8 @@ class Reader(Protocol[E]):
         ...
 
     def stream(self, stream: Stream, *, after: int, limit: int) -> list[E]:
-        """Events of one stream with seq > after, in order of seq, up to the first hole."""
+        """Events of one stream with seq > after, in order of seq, up to the first hole (what was compacted away is
+        none)."""
         ...
 
     def streams(self, under: str) -> dict[Stream, int]:
@@ -265,8 +287,26 @@ class Reader(Protocol[E]):
         ...
 
     def mail(self, mailbox: Mailbox, *, after: int, limit: int) -> list[Mail[E]]:
-        """What fills the numbers > after, in order, up to the first hole. Of several covers of one
-        number the latest stands."""
+        """What fills the numbers > after, in order, up to the first hole (what was compacted away is none). Of
+        several covers of one number the latest stands."""
+        ...
+
+    def floors(self, under: str) -> dict[Stream, int]:
+        """Up to which seq events are missing, in streams of sources at or below `under`, because they were compacted
+        away: they count as held."""
+        ...
+
+    def mail_floors(self, under: str) -> dict[Mailbox, int]:
+        """The same for the numbers of the mailboxes of targets at or below `under`."""
+        ...
+
+    def aged(self, *, after: int, before: str, limit: int) -> list[Stored[E]]:
+        """Events behind a row that were stored here before a time (RFC 3339 text), in row order, without the finals
+        of this tier's own, which stay for ever: they tell who lost his log what was done."""
+        ...
+
+    def needed(self) -> Needed:
+        """What compaction must leave."""
         ...
 
     def cursors(self) -> dict[str, Cursor]:
@@ -275,6 +315,11 @@ class Reader(Protocol[E]):
 
     def confirmed(self, neighbour: str) -> dict[Stream, int]:
         """What this neighbour said it holds committed."""
+        ...
+
+    def guarantees(self) -> list[Guarantee]:
+        """With which guarantees the log has been written, in order of time; each up to the next. Before the
+        first nothing is known. Empty where nothing is durable."""
         ...
 
     def place(self, consumer: str) -> int:
@@ -324,7 +369,12 @@ class Reader(Protocol[E]):
         ...
 
     def counts(self) -> dict[str, Any]:
-        """`{"events": n, "commands": n, "targets": {state: n}, "bytes": of the file}`."""
+        """`{"events": n, "commands": n, "targets": {state: n}, "bytes": of the file, "reclaimable": bytes of it that
+        are free for new events, "oldest": when the oldest event was stored here, or None}`."""
+        ...
+
+    def used(self) -> int:
+        """Bytes of the log that are in use; the file may be larger."""
         ...
 
     def clusters(self, under: str) -> list[ClusterRow]:
@@ -379,6 +429,15 @@ class Tx(Reader[E], Protocol[E]):
     def move_cursor(self, origin: str, cursor: Cursor) -> None: ...
     def confirm(self, neighbour: str, held: Mapping[Stream, int]) -> None: ...
     def move_place(self, consumer: str, row: int) -> None: ...
+    def drop(self, events: Sequence[Stored[E]], *, through: int) -> None:
+        """Removes events for good. What they filled counts as held, and what projections tell from the events up to
+        the row `through` is kept beside the log, so that it survives a rebuild. What is gone already is passed over."""
+        ...
+
+    def skip(self, streams: Mapping[Stream, int], mailboxes: Mapping[Mailbox, int]) -> None:
+        """What is missing up to these numbers will not come: where it was, it was compacted away. It counts as held;
+        only for streams and mailboxes at or below this tier."""
+        ...
 
 
 class Log(Protocol[E]):
@@ -396,15 +455,19 @@ class Log(Protocol[E]):
         """How long the commits of this process took; one commit may serve many writes."""
         ...
 
-    def write(self, op: Callable[[Tx[E]], T], *, lazy: bool = False, aside: bool = False) -> Future[T]:
+    def write(
+        self, op: Callable[[Tx[E]], T], *, lazy: bool = False, aside: bool = False, long: bool = False
+    ) -> Future[T]:
         """Runs op in the next group; the future has its result after the commit. Ops run in the order
         in which they are handed over. A lazy op alone starts no commit: it rides with the next that is
         not, or goes after a short while. An op that is put aside keeps its order among its like only: it
-        goes after a short while, with others, and holds up none for which somebody waits."""
+        goes after a short while, with others, and holds up none for which somebody waits. A long op takes
+        milliseconds: it never runs on the event loop."""
         ...
 
-    async def read(self, query: Callable[[Reader[E]], T]) -> T:
-        """The query's answer over all that is committed."""
+    async def read(self, query: Callable[[Reader[E]], T], *, stale: bool = False) -> T:
+        """The query's answer over all that is committed. What follows from the events is brought up to them first;
+        if that can not be written (the disk is full) it is a StoreError, or, with `stale`, an answer that is behind."""
         ...
 
     async def flush(self) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import UTC, datetime
+
+_EPOCH = re.compile(r"[0-9a-f]{8}\.[0-9a-f]+")
 
 
 def new_epoch(above: str = "") -> str:
@@ -11,6 +14,12 @@ def new_epoch(above: str = "") -> str:
     begun apart never meet under one name."""
     count = int(above.partition(".")[0], 16) if above else 0
     return f"{count + 1:08x}.{secrets.token_hex(8)}"
+
+
+def is_of_another(consumer: str, epoch: str) -> bool:
+    """Whether the name of a consumer ends with an epoch, and that of another life than this."""
+    last = consumer.rpartition(" ")[2]
+    return _EPOCH.fullmatch(last) is not None and last != epoch
 
 
 def now() -> str:

@@ -21,13 +21,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from store.api import Entry
-from store.errors import StoreError
+from store.errors import LogDamaged, StoreError
 from store.projections.catalogue import projections
 from store.sql import queries
 from store.sql.backend import Database, Session, plain
 from store.sql.ledger import Ledger
+from store.sql.open import prepare
 from store.sql.projector import Projector
-from store.sql.records import BOXES, FILLS, STREAMS
+from store.sql.records import BOXES, FILLS, FLOORS, STREAMS
 from store.sql.schema import EVENTS, RECORD_TABLES
 from store.sql.sqlite import SqliteDatabase
 from store.sql.where import database_at
@@ -72,6 +73,8 @@ def verify(
             if not (database.is_near or database.is_damage(error)):
                 raise StoreError(f"{database.where}: {plain(error)}") from error
             return [Finding("file", database.where, plain(error))]
+        except LogDamaged as error:
+            return [Finding("file", database.where, str(error))]
 
 
 def _check_file(database: Database, kept: Path, made: Path, progress: Progress) -> list[Finding]:
@@ -89,6 +92,10 @@ def _check_file(database: Database, kept: Path, made: Path, progress: Progress) 
 def _check_content(kept: Path, made: Path, decode: Callable[[bytes], Entry], progress: Progress) -> list[Finding]:
     sessions = [SqliteDatabase(each, "OFF").session() for each in (kept, made)]
     try:
+        for session in sessions:
+            session.begin_write()
+            prepare(session)
+            session.commit()
         findings = list(islice(_check_events(sessions[0], decode, progress), MOST))
         if findings:
             # What follows from events that are not sound says nothing.
@@ -156,7 +163,12 @@ def _derived() -> list[tuple[str, sa.Select[Any], int]]:
     boxes, fills = RECORD_TABLES[BOXES.name].c, RECORD_TABLES[FILLS.name].c
     box = (boxes.origin, boxes.epoch, boxes.target)
     # Rows of `fills` are named by the mailbox's key, since its short name is given by chance.
-    contents = sa.select(*box, fills.number, fills.event, fills.cover).where(fills.box == boxes.id)
+    # Where a body is gone, of several covers of one number the latest may be gone too.
+    floors = RECORD_TABLES[FLOORS.name].c
+    same = (floors.source == boxes.origin, floors.epoch == boxes.epoch, floors.target == boxes.target)
+    floor = sa.func.coalesce(sa.select(floors.number).where(*same).scalar_subquery(), 0)
+    told = sa.or_(fills.event.is_not(None), fills.number > floor)
+    contents = sa.select(*box, fills.number, fills.event, fills.cover).where(fills.box == boxes.id, told)
     found = [
         (BOXES.name, sa.select(*box, boxes.held, boxes.top).order_by(*box), len(box)),
         (FILLS.name, contents.order_by(*box, fills.number), len(box) + 1),

@@ -1,4 +1,4 @@
-"""Spans of time as people write and read them: `90`, `5m`, `7d` in, `38s`, `5m`, `3d` out."""
+"""Spans of time as people write and read them: `90`, `5m`, `7d` in, `38s`, `5m`, `3d` out; and sizes, in."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from bus.event import format_time, parse_time
 
 UNITS = {"ms": 0.001, "": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw]?)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?")
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+")
 
 
@@ -18,6 +19,14 @@ def seconds(text: str) -> float:
     if not _WHOLE.fullmatch(written):
         raise ValueError(f"{text!r} is no span of time: write seconds, or a number with ms, s, m, h, d or w (90s, 5m)")
     return sum(float(number) * UNITS[unit] for number, unit in _PART.findall(written))
+
+
+def size_of(text: str) -> int:
+    """The bytes that `4096`, `500MB`, `2GB` name, in powers of 1000. ValueError says how to write them."""
+    written = _SIZE.fullmatch(text.strip().lower())
+    if not written:
+        raise ValueError(f"{text!r} is no size: write bytes, or a number with KB, MB, GB or TB (500MB)")
+    return int(float(written[1]) * 1000 ** ("", "k", "m", "g", "t").index(written[2]))
 
 
 def age(span: float) -> str:

@@ -38,7 +38,7 @@ _COMMANDS = {
     "Tiers": {
         "tier": ("tier:tier", "Runs one tier: its server, its log and its services."),
         "shim": ("shim:app", "Checks shims."),
-        "store": ("store:app", "Checks and repairs a tier's log file."),
+        "store": ("store:app", "Checks, repairs and compacts a tier's log file."),
         "lab": ("lab.commands:app", "Starts and stops a whole tree on this machine."),
         "completion": ("completion:completion", "Makes a shell complete commands and options."),
         "demo": ("demo.command:demo", "Runs the main job end to end on this machine."),

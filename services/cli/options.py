@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Group, Parameter, Token
 from cyclopts.validators import Number
 
-from services.cli.ages import moment, seconds
+from services.cli.ages import moment, seconds, size_of
 
 Form = Literal["table", "wide", "json", "yaml", "name"]
 
@@ -25,6 +25,8 @@ def _converter(parse: Callable[[str], Any]) -> Callable[[Any, Sequence[Token]], 
 
 #: Seconds, written `90`, `90s`, `5m`, `2h`, `7d`.
 Span = Annotated[float, Parameter(converter=_converter(seconds), metavar="TIME")]
+#: Bytes, written `500MB`, `2GB`, or as a number.
+Size = Annotated[int, Parameter(converter=_converter(size_of), metavar="SIZE")]
 #: A time, written as RFC 3339 or as a span back from now.
 Moment = Annotated[str, Parameter(converter=_converter(moment), metavar="TIME")]
 #: `--wait`, `--wait=5m`, `--no-wait`.

@@ -8,15 +8,16 @@ import logging
 import os
 import sys
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import structlog
 from cyclopts import Parameter
 from pydantic import ValidationError
 
 from bus.errors import BadRequest
-from services.cli.options import Span
+from services.cli.options import Size, Span
 from services.controller.controller import Controller
 from services.shims.host import Host
 from services.shims.local.cluster import parse_nodes
@@ -49,6 +50,9 @@ def tier(
     metrics: bool | None = None,
     metrics_host: str | None = None,
     metrics_port: int | None = None,
+    retain_for: Span | None = None,
+    retain_bytes: Size | None = None,
+    retention_interval: Span | None = None,
     heartbeat: Span | None = None,
     missed_heartbeats: int | None = None,
     sync_interval: Span | None = None,
@@ -114,6 +118,12 @@ def tier(
         The address on which they are served, without a login; 127.0.0.1 if not given.
     metrics_port
         Their port; a free one if not given, and the same after a restart if it can be.
+    retain_for
+        Events that came longer ago (30d) leave the log, if nobody needs them; all stay if not given.
+    retain_bytes
+        The oldest events leave the log while it holds more (2GB), if nobody needs them.
+    retention_interval
+        The time between two looks for what can leave the log.
     heartbeat
         The time between heartbeats.
     missed_heartbeats
@@ -145,6 +155,9 @@ def tier(
         "metrics": metrics,
         "metrics_host": metrics_host,
         "metrics_port": metrics_port,
+        "retain_for": retain_for,
+        "retain_bytes": retain_bytes,
+        "retention_interval": retention_interval,
         "heartbeat": heartbeat,
         "missed_heartbeats": missed_heartbeats,
         "sync_interval": sync_interval,
@@ -196,11 +209,26 @@ def _say_ready(info: Mapping[str, Any]) -> None:
         print(f"metrics for Prometheus: {info['metrics']}", flush=True)
 
 
+class _Lossy:
+    """A stream whose writes may be lost: a full disk under the log file of a tier must not end the tier."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def _log_to_stderr(level: str) -> None:
     structlog.configure(
         processors=_processors(),
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(_Lossy(sys.stderr)),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
 

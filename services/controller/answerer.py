@@ -17,7 +17,8 @@ from services.controller.delivery import positions, repair
 from services.controller.inbound import Inbound
 from services.controller.volume import Volume
 from services.tier.runtime import Runtime
-from store.api import Mailbox, Reader, Recorded
+from store.api import Mailbox, Reader, Recorded, Tx
+from store.errors import StoreError
 
 logger = structlog.get_logger()
 
@@ -30,6 +31,7 @@ Knows = Callable[[str, str], bool]
 @dataclass(frozen=True, slots=True)
 class _Digests:
     row: int
+    skips: int
     mail: list[int]
     streams: list[int]
 
@@ -68,6 +70,9 @@ class Answerer:
             answer = await self._reply(asker, ask)
         except OteError as error:
             answer = self._blank(ask.epoch).model_copy(update={"error": error.message})
+        except StoreError as error:
+            logger.error("a sync failed", asker=asker, kind=ask.kind, error=str(error))
+            answer = self._blank(ask.epoch).model_copy(update={"error": f"at {self._runtime.path}: {error}"})
         except Exception:
             logger.exception("a sync failed", asker=asker, kind=ask.kind)
             answer = self._blank(ask.epoch).model_copy(update={"error": "internal error: the log of this tier has it"})
@@ -95,7 +100,8 @@ class Answerer:
         # Who asks may have lost what passed here a moment ago, and is not yet committed.
         await self._runtime.log.flush()
         known = self._digests.get(asker)
-        mine = await self._runtime.log.read(lambda reader: _digests(reader, asker, known))
+        skips = self._runtime.skips
+        mine = await self._runtime.log.read(lambda reader: _digests(reader, asker, known, skips))
         self._digests[asker] = mine
         return {
             "mail_buckets": None if positions.total(mine.mail) == ask.mail else mine.mail,
@@ -111,7 +117,11 @@ class Answerer:
         )
         if page.events:
             self.shipped.add(len(page.events))
-        return {"events": page.bodies(), "more": page.more}
+        return {
+            "events": page.bodies(),
+            "floors": [(*box, number) for box, number in page.floors.items()],
+            "more": page.more,
+        }
 
     async def _held(self, asker: str, ask: AskHeld) -> dict[str, object]:
         mine = await self._runtime.log.read(lambda reader: repair.streams_from_below(reader, asker))
@@ -120,7 +130,16 @@ class Answerer:
     async def _shipped(self, asker: str, ask: Ship) -> dict[str, object]:
         """Stores what was shipped; the answer after the commit is the acknowledgement."""
         events = repair.admissible(door.sound(ask.events, asker), asker)
-        recorded: Recorded[Event] = await self._runtime.log.write(lambda tx: tx.record(events))
+        floors = repair.floors_below(ask.floors, asker)
+
+        def op(tx: Tx[Event]) -> Recorded[Event]:
+            recorded = tx.record(events)
+            if floors:
+                tx.skip(floors, {})
+            return recorded
+
+        recorded = await self._runtime.log.write(op)
+        self._runtime.skips += bool(floors)
         self.taken.add(len(recorded.new))
         self._inbound.after_record(recorded)
         self._runtime.observed.emit(recorded.new)
@@ -132,10 +151,10 @@ def _life(reader: Reader[Event], asker: str) -> str:
     return max((epoch for source, epoch in reader.streams(asker) if source == asker), default="")
 
 
-def _digests(reader: Reader[Event], asker: str, known: _Digests | None) -> _Digests:
-    """Positions move only when rows are added: the digests of an idle log are kept."""
+def _digests(reader: Reader[Event], asker: str, known: _Digests | None, skips: int) -> _Digests:
+    """Positions move only when rows are added, or missing ones are skipped: the digests of an idle log are kept."""
     row = reader.last_row()
-    if known is not None and known.row == row:
+    if known is not None and (known.row, known.skips) == (row, skips):
         return known
     mail = positions.digests(repair.mail_from_above(reader, asker))
-    return _Digests(row, mail, positions.digests(repair.streams_from_below(reader, asker)))
+    return _Digests(row, skips, mail, positions.digests(repair.streams_from_below(reader, asker)))

@@ -7,6 +7,7 @@ every few seconds. Those farther up are asked more rarely: what they lack comes 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -28,7 +29,7 @@ from services.controller.pace import Pace
 from services.controller.volume import Volume
 from services.tier.outbox import Standing
 from services.tier.runtime import Runtime
-from store.api import Mailbox, Reader, Recorded, Stream
+from store.api import Mailbox, Reader, Recorded, Stream, Tx
 
 logger = structlog.get_logger()
 
@@ -37,6 +38,8 @@ logger = structlog.get_logger()
 TIMEOUT = 3.0
 #: Positions in one ask: about 50 KB.
 POSITIONS_LIMIT = 600
+#: What an ancestor holds is recorded once in so many rounds.
+CONFIRM_ROUNDS = 5
 #: Farther ancestors are asked in one of so many rounds.
 FAR_ROUNDS = 5
 #: How often ancestors are tried while none answers, and while the parent does not but another (seconds).
@@ -59,6 +62,12 @@ class Link:
     instance: str = ""
     ups: int = 0
     pace: Pace = field(default_factory=Pace)
+    confirmed: dict[Stream, int] | None = None
+    """What the log has recorded of what it holds; None before that was read."""
+    helped: dict[Stream, tuple[int, int]] = field(default_factory=dict)
+    """Of streams that were compacted below what it holds: (its seq, the one here) when it was sent all that is left."""
+    recorded: float = -math.inf
+    """When that was recorded last (monotonic)."""
 
     def turn(self, state: str, reason: str | None = None) -> bool:
         """True if that is news."""
@@ -158,6 +167,10 @@ class Asker:
             if answer.stream_buckets is not None:
                 buckets = positions.differing(streams, answer.stream_buckets)
                 group.create_task(self._supply(link, buckets), name=f"supply {link.path}")
+                same = positions.select(mine.streams, set(range(positions.BUCKETS)).difference(buckets))
+            else:
+                same = mine.streams
+            await self._confirm(link, same)
 
     @property
     def _epoch(self) -> str:
@@ -172,6 +185,7 @@ class Asker:
             return False
         await self._renew_above(answer.life)
         link.instance = answer.instance
+        link.helped.clear()
         self._runtime.outbox.stand(Standing.ADMITTED)
         if link.turn("up"):
             logger.info("ancestor is there", ancestor=link.path)
@@ -190,6 +204,21 @@ class Asker:
         events = await self._runtime.log.write(lambda tx: submission.renew(tx, above))
         logger.warning("the log of an earlier life is lost", lost=above, now=self._epoch, reissued=len(events))
         await self._renewed()
+
+    async def _confirm(self, link: Link, held: dict[Stream, int]) -> None:
+        """Records what an ancestor says that it holds: that, and no more, may be compacted away here. More of it can
+        wait for a while; less of it, because the ancestor has lost something, is recorded at once."""
+        known = link.confirmed
+        if known is None:
+            known = link.confirmed = await self._runtime.log.read(lambda reader: reader.confirmed(link.path))
+        changed = {stream: n for stream, n in held.items() if known.get(stream, 0) != n}
+        is_less = any(n < known.get(stream, 0) for stream, n in changed.items())
+        pause = CONFIRM_ROUNDS * self._runtime.settings.sync_interval
+        if not changed or not (is_less or time.monotonic() - link.recorded >= pause):
+            return
+        await self._runtime.log.write(lambda tx: tx.confirm(link.path, changed), aside=True)
+        known.update(changed)
+        link.recorded = time.monotonic()
 
     async def _holdings(self) -> _Holdings:
         def read(reader: Reader[Event]) -> _Holdings:
@@ -232,7 +261,8 @@ class Asker:
                 known = [(*box, n) for box, n in held.items()]
                 ask = AskMail(epoch=self._epoch, buckets=part, held=known, limit=link.pace.size)
                 answer = await self._ask_page(link, ask)
-                if not await self._take(answer.events) or not answer.more:
+                floors = repair.floors_above(answer.floors, self._me)
+                if not await self._take(answer.events, floors) or not answer.more:
                     break
 
     async def _parts(self, buckets: list[int]) -> list[list[int]]:
@@ -249,28 +279,42 @@ class Asker:
             size += count
         return parts
 
-    async def _take(self, bodies: list[bytes]) -> int:
+    async def _take(self, bodies: list[bytes], floors: dict[Mailbox, int]) -> int:
         """Stores what an ancestor answered; returns how much of it was new."""
-        if not bodies:
+        if not bodies and not floors:
             return 0
         events = repair.relevant(door.sound(bodies, "repair"), self._me)
         # What was pushed meanwhile was passed on already.
         await self._runtime.log.flush()
-        recorded: Recorded[Event] = await self._runtime.log.write(lambda tx: tx.record(events))
+
+        def op(tx: Tx[Event]) -> Recorded[Event]:
+            recorded = tx.record(events)
+            if floors:
+                tx.skip({}, floors)
+            return recorded
+
+        recorded = await self._runtime.log.write(op)
+        self._runtime.skips += bool(floors)
         self.taken.add(len(recorded.new))
         self._inbound.after_record(recorded)
         await self._inbound.take_stored()
         # What came late goes on at once to those below, who would else wait for their next ask.
         # What stands for other mail goes first: where both come, the body is not carried out on the way.
         self._runtime.outbox.push(sorted(recorded.new, key=lambda event: not event.supersedes))
-        return len(recorded.new)
+        return len(recorded.new) + len(floors)
 
     async def _supply(self, link: Link, buckets: list[int]) -> None:
         """Ships what the ancestor lacks of the streams in these buckets."""
         answer = await self._ask(link, AskHeld(epoch=self._epoch, buckets=buckets))
         theirs = {Stream(source, epoch): held for source, epoch, held in answer.held}
         mine = positions.select((await self._holdings()).streams, buckets)
-        wants = repair.lacking(mine, theirs)
+        known = await self._runtime.log.read(lambda reader: reader.floors(self._me))
+        floors = {stream: n for stream, n in known.items() if stream in mine and theirs.get(stream, 0) < n}
+        wants = [
+            (stream, after)
+            for stream, after in repair.lacking(mine, theirs)
+            if link.helped.get(stream) != (after, mine[stream])
+        ]
         under_way: set[asyncio.Task[None]] = set()
         async with asyncio.TaskGroup() as group:
             while wants:
@@ -279,6 +323,13 @@ class Asker:
                 under_way.add(group.create_task(self._ship(link, page), name=f"ship to {link.path}"))
                 while len(under_way) >= link.pace.at_once:
                     _, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+        # Only the source says what will not come of a stream, when all that it has left is there: it keeps more than
+        # those who carry its events, and what comes later and is below the floor is a double.
+        gone = [(*stream, n) for stream, n in floors.items() if stream.source == self._me]
+        for start in range(0, len(gone), POSITIONS_LIMIT):
+            await self._ask(link, Ship(epoch=self._epoch, events=[], floors=gone[start : start + POSITIONS_LIMIT]))
+        link.helped.update((stream, (theirs.get(stream, 0), mine[stream])) for stream in floors)
+        await self._confirm(link, {stream: theirs.get(stream, 0) for stream in mine})
 
     async def _ship(self, link: Link, page: repair.Page) -> None:
         if page.events:

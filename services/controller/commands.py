@@ -123,12 +123,11 @@ class Commands:
         return await self._look(*page)
 
     async def _look(self, id: str, limit: int, after: str) -> dict[str, Any]:
-        await self._runtime.log.flush()
 
         def read(reader: Reader[Event]) -> tuple[CommandRow | None, list[TargetRow], dict[str, int]]:
             return reader.command(id), reader.targets(id, after=after, limit=limit + 1), reader.summary(id)
 
-        row, targets, summary = await self._runtime.log.read(read)
+        row, targets, summary = await self._runtime.look(read)
         if row is None:
             raise _unknown(id)
         return views.command(row, targets, summary, limit, after)
@@ -136,8 +135,7 @@ class Commands:
     async def _wait(self, id: str, timeout: float) -> dict[str, Any]:
         watch = self._tracker.watch(id)
         try:
-            await self._runtime.log.flush()
-            rows = await self._runtime.log.read(lambda reader: submission.all_targets(reader, id))
+            rows = await self._runtime.look(lambda reader: submission.all_targets(reader, id))
             watch.arm({row.target: views.progress_of(row) for row in rows})
             await watch.done(timeout)
         finally:
@@ -146,9 +144,8 @@ class Commands:
 
     async def commands(self, request: CommandsRequest) -> dict[str, Any]:
         """The latest commands first, of all or of the selected clusters."""
-        await self._runtime.log.flush()
         on = None if request.on is None else self._registry.resolve(request.on, "on")
-        rows = await self._runtime.log.read(lambda reader: _listed(reader, on, request))
+        rows = await self._runtime.look(lambda reader: _listed(reader, on, request))
         listed = [{**views.head(row), "count": row.count, "summary": found} for row, found in rows]
         out: dict[str, Any] = {"commands": listed[: request.limit]}
         if len(rows) > request.limit:
@@ -159,7 +156,6 @@ class Commands:
 
     async def cancel(self, request: CancelRequest) -> dict[str, Any]:
         """Withdraws a command where it has not been carried out; its targets decide, and report."""
-        await self._runtime.log.flush()
 
         def op(tx: Tx[Event]) -> list[str]:
             row = submission.known_command(tx, request.id)
@@ -174,12 +170,11 @@ class Commands:
                 targets = [t for t in targets if t.target == request.target] or _no_target(request)
             return submission.cancel(tx, request.id, targets, request.actor)
 
-        withdrawn = await self._runtime.commit(op)
+        withdrawn = await self._runtime.commit(op, settled=True)
         return {"id": request.id, "state": "cancelling", "count": len(withdrawn), "targets": withdrawn[:LISTED]}
 
     async def resolve(self, request: ResolveRequest) -> dict[str, Any]:
         """Says what became of a command in doubt at one target."""
-        await self._runtime.log.flush()
 
         def op(tx: Tx[Event]) -> None:
             submission.known_command(tx, request.id)
@@ -189,7 +184,7 @@ class Commands:
             else:
                 submission.resolve(tx, row, request.as_, request.actor)
 
-        await self._runtime.commit(op)
+        await self._runtime.commit(op, settled=True)
         return {"id": request.id, "target": request.target, "as": request.as_}
 
     async def retry(self, request: RetryRequest) -> dict[str, Any]:

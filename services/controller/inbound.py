@@ -23,13 +23,16 @@ from services.controller.delivery.receiver import Receiver, Verdict
 from services.tier.mail import Mail
 from services.tier.outbox import Standing
 from services.tier.runtime import Runtime
-from store.api import Recorded
+from store.api import Mailbox, Reader, Recorded
+from store.errors import StoreError
 
 logger = structlog.get_logger()
 
 
 #: Copies that may wait for the log.
 UNWRITTEN_LIMIT = 50_000
+#: When the log refused mail, it is offered again after this long (seconds).
+RELOAD = 1.0
 
 
 class Inbound:
@@ -64,8 +67,16 @@ class Inbound:
     async def take_stored(self) -> None:
         """Offers mail that is in the log beyond the cursors: after a start, and after a repair."""
         cursors = self._receiver.cursors()
-        for event in await self._runtime.log.read(lambda reader: repair.stored_mail(reader, self._me, cursors)):
+
+        def read(reader: Reader[Event]) -> tuple[list[Event], dict[Mailbox, int]]:
+            return repair.stored_mail(reader, self._me, cursors), reader.mail_floors(self._me)
+
+        events, floors = await self._runtime.log.read(read)
+        for event in events:
             self._receive(event)
+        for box in sorted(box for box in floors if box.target == self._me):
+            for mail in self._receiver.skip(box.origin, box.epoch, floors[box]):
+                self._take(mail)
 
     def _on_own(self, events: list[Event]) -> None:
         for event in events:
@@ -177,11 +188,12 @@ class Inbound:
         self._runtime.spawn(self._reload(), "reload mail")
 
     async def _reload(self) -> None:
-        try:
-            await asyncio.sleep(1.0)
-            await self._runtime.log.flush()
-        except OteError as error:
-            logger.warning("the log is still not writable", error=str(error))
-        finally:
-            self._reloading = False
+        while True:
+            await asyncio.sleep(RELOAD)
+            try:
+                await self._runtime.log.flush()
+                break
+            except StoreError as error:
+                logger.warning("the log is still not writable", error=str(error))
+        self._reloading = False
         await self.load()

@@ -113,7 +113,7 @@ class Membership:
 
     async def beat(self) -> None:
         """Sends a heartbeat; without a connection nobody is there to hear it."""
-        position, behind = await self._runtime.log.read(self._positions)
+        position, behind = await self._runtime.log.read(self._positions, stale=True)
         heartbeat = Heartbeat(
             path=self._me,
             instance=self._runtime.instance,

@@ -19,7 +19,7 @@ from services.controller.membership import Membership
 from services.controller.registry import Registry, Snapshot
 from services.tier.runtime import Runtime
 from services.tier.version import VERSION
-from store.api import ClusterRow, Reader, TargetRow
+from store.api import ClusterRow, Guarantee, Reader, TargetRow
 
 #: How many of the oldest are listed.
 LISTED = 10
@@ -43,7 +43,7 @@ class Overview:
         snapshot = self._registry.snapshot
         chosen = sorted(snapshot.rows) if request.select is None else self._registry.resolve(request.select, "select")
         page = [path for path in chosen if path > (request.after or "")][: request.limit + 1]
-        lags = await self._runtime.log.read(lambda reader: self._lags(reader, page[: request.limit]))
+        lags = await self._runtime.log.read(lambda reader: self._lags(reader, page[: request.limit]), stale=True)
         listed = [self._cluster(snapshot, path, lags[path]) for path in page[: request.limit]]
         out: dict[str, Any] = {"clusters": listed}
         if len(page) > request.limit:
@@ -108,14 +108,13 @@ class Overview:
 
     async def status(self) -> dict[str, Any]:
         """The tier at one glance: what is away, what waits, what is in doubt, what is full."""
-        await self._runtime.log.flush()
 
-        def read(reader: Reader[Event]) -> tuple[dict[str, Any], list[TargetRow], list[TargetRow]]:
+        def read(reader: Reader[Event]) -> tuple[dict[str, Any], list[TargetRow], list[TargetRow], list[Guarantee]]:
             in_doubt = reader.oldest_open(LISTED, state="in-doubt")
             oldest = reader.oldest_open(LISTED, state="accepted")
-            return reader.counts(), oldest, in_doubt
+            return reader.counts(), oldest, in_doubt, reader.guarantees()
 
-        counts, oldest, in_doubt = await self._runtime.log.read(read)
+        counts, oldest, in_doubt, guarantees = await self._runtime.look(read)
         runtime = self._runtime
         open_states = ("accepted", "received", "started")
         return {
@@ -142,6 +141,10 @@ class Overview:
                 "events": counts["events"],
                 "bytes": counts["bytes"],
                 "free_bytes": shutil.disk_usage(runtime.settings.state).free,
+                "oldest": counts["oldest"],
+                "reclaimable": counts["reclaimable"],
+                "trouble": runtime.trouble,
+                **_guarantee(guarantees),
             },
         }
 
@@ -167,6 +170,11 @@ class Overview:
                 away = {"path": path, "since": since}
                 offline.append({**away, "reason": reason} if reason else away)
         return {"online": online, "away": len(offline), "offline": offline[:MAX_LIMIT]}
+
+
+def _guarantee(known: Sequence[Guarantee]) -> dict[str, Any]:
+    """What a commit of this tier is worth, and since when."""
+    return {"synchronous": known[-1].synchronous, "synchronous_since": known[-1].since} if known else {}
 
 
 def _open_target(row: TargetRow) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class Registry:
         async with self._reading:
             # Whoever asks from here on may want to see what comes after this reading.
             self._next = None
-            rows = await self._runtime.log.read(lambda reader: reader.clusters(self._runtime.path))
+            rows = await self._runtime.log.read(lambda reader: reader.clusters(self._runtime.path), stale=True)
             self.snapshot = Snapshot({row.path: _sound(row) for row in rows if paths.is_path(row.path)})
 
     async def run(self, refreshed: Callable[[], Awaitable[None]]) -> None:

@@ -18,7 +18,7 @@ def in_doubt_here(reader: Reader[Event], command: str, me: str) -> Event | None:
         return None
     box = Mailbox(row.origin, row.epoch, me)
     mail = reader.mail(box, after=row.number - 1, limit=1)
-    return mail[0].event if mail else None
+    return mail[0].event if mail and mail[0].number == row.number else None
 
 
 def verdicts_left(reader: Reader[Event], me: str) -> list[Event]:

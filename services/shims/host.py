@@ -9,7 +9,7 @@ safe is executed again, what had started is in doubt and waits for a person.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
@@ -26,12 +26,14 @@ from services.shims.job import (
     SETTLED,
     AnyShim,
     Job,
+    NotReceived,
     begin_in,
     caused_by,
     execute_in,
     is_settled,
     keys_of,
     mail_in_log,
+    must_be_next,
     must_be_received,
     transactional,
 )
@@ -43,6 +45,7 @@ from services.shims.work import Work, WorkQueue
 from services.tier.mail import Mail
 from services.tier.runtime import Runtime
 from store.api import Cursor, Tx
+from store.errors import StoreError
 
 logger = structlog.get_logger()
 
@@ -75,6 +78,8 @@ class Host:
         self._stack = AsyncExitStack()
         self._own = TierShim()
         self._queries = Queries(runtime, self._shims)
+        #: The last work within the log on each object; None: the last that runs alone.
+        self._latest: dict[object, Job] = {}
         self._row = 0
         self._stopped = False
 
@@ -172,8 +177,12 @@ class Host:
             self._say(event, types.REFUSED, finals.no_shim(kind, self._shims))
             return
         command = str(event.data["command"])
-        if command in self._queue:
-            return
+        if (known := self._queue.find(command)) is not None:
+            if cursor is None or not known.what.refused:
+                return
+            # The log had refused it, and its mail is received only now: in the order of that it is carried out.
+            known.what.gone = True
+            self._done(known)
         resumed = cursor is None
         may_be_done = resumed and not transactional(shim)
         job = Job(event, shim, cursor, resumed, may_be_done, attempt=2 if resumed else 1)
@@ -207,28 +216,33 @@ class Host:
         job = work.what
         shim = job.shim
         request = self._request(job)
+        self._put_behind(work)
 
         def op(tx: Tx[Event]) -> None:
             must_be_received(tx, job)
+            must_be_next(tx, job)
             if is_settled(tx, job):
+                job.final = ""
                 return
             answer, drafts = execute_in(shim, tx, request)
             for draft in drafts:
                 tx.append(caused_by(job, draft))
             kind, data = finals.of_answer(answer)
-            tx.append(finals.draft(self._me, job.event, kind, data))
+            job.final = tx.append(finals.draft(self._me, job.event, kind, data)).id
 
-        self._record(op, lambda: self._done(work))
+        self._record(op, lambda: self._done(work), job)
 
     async def _execute(self, work: Work[Job]) -> None:
         job = work.what
         if await self._was_settled(job):
             self._done(work)
             return
-        if job.repeatable:
-            await self._runtime.log.flush()
-        else:
-            await self._runtime.log.write(lambda tx: tx.append(finals.draft(self._me, job.event, types.STARTED, {})))
+        try:
+            await self._until(lambda: self._runtime.log.write(lambda tx: self._before(tx, job)))
+        except NotReceived as error:
+            logger.error("a command has to come again", error=str(error))
+            self._done(work)
+            return
         observer = self._observers[job.shim.kind]
         assert isinstance(observer, AskingObserver)
         with observer.at_work(job):
@@ -236,10 +250,25 @@ class Host:
         kind, data = (types.IN_DOUBT, finals.in_doubt()) if answer is None else finals.of_answer(answer)
         self._finish(work, kind, data)
 
+    def _before(self, tx: Tx[Event], job: Job) -> None:
+        """What must be committed before a shim does what can not be taken back."""
+        must_be_received(tx, job)
+        if not job.repeatable:
+            tx.append(finals.draft(self._me, job.event, types.STARTED, {}))
+
+    async def _until(self, written: Callable[[], Awaitable[None]]) -> None:
+        """Returns when the log has taken it: a full disk delays a command, and loses none."""
+        while True:
+            try:
+                return await written()
+            except StoreError as error:
+                logger.error("a command has to wait for the log; trying again", error=str(error))
+            await asyncio.sleep(REWRITE)
+
     async def _was_settled(self, job: Job) -> bool:
         if not job.may_be_settled:
             return False
-        await self._runtime.log.flush()
+        await self._until(self._runtime.log.flush)
         row = await self._runtime.log.read(lambda reader: reader.target(job.command, self._me))
         return row is not None and row.state in SETTLED
 
@@ -289,25 +318,49 @@ class Host:
 
         self._record(op, lambda: self._done(work))
 
+    def _put_behind(self, work: Work[Job]) -> None:
+        """What the log refuses is offered again, and must not be overtaken by later work on the same objects."""
+        job = work.what
+        if work.keys is None:
+            job.before = tuple(self._latest.values())
+            self._latest = {None: job}
+        else:
+            job.before = tuple(self._latest[key] for key in (None, *work.keys) if key in self._latest)
+            self._latest.update(dict.fromkeys(work.keys, job))
+
     def _done(self, work: Work[Job]) -> None:
+        work.what.written, work.what.before = True, ()
+        for key in (None, *(work.keys or ())):
+            if self._latest.get(key) is work.what:
+                del self._latest[key]
         self._begin(self._queue.done(work.id))
 
     def _say(self, event: Event, kind: str, data: Mapping[str, object]) -> None:
         draft = finals.draft(self._me, event, kind, data)
         self._record(lambda tx: tx.append(draft), lambda: None)
 
-    def _record(self, op: Callable[[Tx[Event]], object], then: Callable[[], None]) -> None:
-        """Writes until the log takes it: a full disk delays a result, and loses none."""
+    def _record(self, op: Callable[[Tx[Event]], object], then: Callable[[], None], job: Job | None = None) -> None:
+        """Writes until the log takes it: a full disk delays a result, and loses none. What was not received before
+        it is left: its mail comes again."""
 
         def written(done: asyncio.Future[object]) -> None:
             if self._stopped or done.cancelled():
                 return
-            if (error := done.exception()) is None:
+            error = done.exception()
+            if error is None or isinstance(error, NotReceived):
                 then()
                 return
             logger.error("a result was not recorded; trying again", error=str(error))
-            asyncio.get_running_loop().call_later(REWRITE, self._record, op, then)
+            if job is not None:
+                job.refused = True
+            asyncio.get_running_loop().call_later(REWRITE, again)
 
+        def again() -> None:
+            if job is None or not job.gone:
+                self._record(op, then, job)
+
+        if job is not None:
+            job.refused = False
         if not self._stopped:
             self._runtime.log.write(op).add_done_callback(written)
 
@@ -319,7 +372,7 @@ class Host:
         async with self._resolving:
             # Looked at first: what is tried again now may be done before the log has been read.
             at_work = command in self._queue
-            await self._runtime.log.flush()
+            await self._until(self._runtime.log.flush)
             original = await self._runtime.log.read(lambda reader: in_doubt_here(reader, command, self._me))
             if original is None or at_work:
                 logger.warning("not in doubt", command=command, verdict=verdict)

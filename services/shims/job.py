@@ -25,7 +25,9 @@ AnyShim = Shim | TransactionalShim
 class Job:
     """One command at work. `resumed`: it was received in an earlier life of this process, and can not be
     withdrawn any more. `may_be_done`: a shim outside the log may have done it already. `idle` while it only
-    waits for somebody to run its shim."""
+    waits for somebody to run its shim. What works within the log comes after those `before` it, whatever the log
+    refuses: `final` is the id of its own final ("" if there is none to write), `written` once that is committed;
+    `refused` while it waits to be offered again, `gone` when its mail came again and it has another turn."""
 
     event: Event
     shim: AnyShim
@@ -35,6 +37,11 @@ class Job:
     may_be_done: bool = False
     attempt: int = 1
     idle: bool = False
+    before: tuple[Job, ...] = ()
+    final: str | None = None
+    written: bool = False
+    refused: bool = False
+    gone: bool = False
     task: asyncio.Task[None] | None = None
 
     @property
@@ -54,9 +61,15 @@ class Job:
 
 
 class NotReceived(OteError):
-    """The log refused the `received` that comes before this result; both are offered again."""
+    """The log refused the `received` that comes before this result: the mail comes again, and has its turn then."""
 
     code = "not-received"
+
+
+class NotNext(OteError):
+    """The log refused what comes before this on the same object: both are offered again."""
+
+    code = "not-next"
 
 
 def must_be_received(tx: Tx[Event], job: Job) -> None:
@@ -66,6 +79,15 @@ def must_be_received(tx: Tx[Event], job: Job) -> None:
     there = tx.cursors().get(job.event.source)
     if there is None or there < job.cursor:
         raise NotReceived(f"command {job.command} is not received yet")
+
+
+def must_be_next(tx: Tx[Event], job: Job) -> None:
+    """Raises NotReceived if the log has refused what comes before this job."""
+    for before in job.before:
+        if before.written or before.final == "":
+            continue
+        if before.final is None or tx.event(before.final) is None:
+            raise NotNext(f"command {before.command}, which comes before {job.command}, is not written yet")
 
 
 #: What a fault in a shim's own code raises; what the log raises is another matter, and tried again.

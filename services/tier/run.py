@@ -25,6 +25,7 @@ from leafnodes.auth import Login
 from leafnodes.files import write_private
 from leafnodes.server import NatsServer
 from services.tier.exposition import exposed
+from services.tier.retention import retain, retention
 from services.tier.runtime import Runtime, Service, Signal
 from services.tier.settings import TierSettings
 from store.sql import is_remote, open_log
@@ -68,7 +69,8 @@ async def tier(settings: TierSettings, factories: Sequence[Factory]) -> AsyncIte
                 settings.log_url or settings.state / "log.db",
                 source=settings.path,
                 decode=Event.decode,
-                synchronous=settings.synchronous,
+                # Who joins a tier that is up keeps to what that has chosen.
+                synchronous=None if settings.joins else settings.synchronous,
                 sole=not settings.joins,
             )
         )
@@ -89,6 +91,8 @@ async def tier(settings: TierSettings, factories: Sequence[Factory]) -> AsyncIte
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(service.run(), name=service.name) for service in services]
                 tasks.append(group.create_task(server.watch(), name="watch server"))
+                if (keep := retention(settings)) is not None:
+                    tasks.append(group.create_task(retain(log, keep, settings.retention_interval), name="retention"))
                 logger.info("tier is ready", path=runtime.path, nats=server.client_url, instance=runtime.instance)
                 try:
                     yield info

@@ -21,7 +21,7 @@ from services.tier.mail import Mail
 from services.tier.metrics import Metrics
 from services.tier.outbox import Outbox, Standing
 from services.tier.settings import TierSettings
-from store.api import Log, Tx
+from store.api import Log, Reader, Stream, Tx
 from store.errors import StoreError
 
 T = TypeVar("T")
@@ -80,6 +80,10 @@ class Runtime:
         # A root answers to nobody, and who joins a tier that is up leaves that to it.
         standing = Standing.NEW if self.depth and not settings.joins else Standing.ADMITTED
         self.outbox = Outbox(bus, self.path, standing)
+        #: How often positions were moved without new events, because what they wait for was compacted away.
+        self.skips = 0
+        #: Why the log could not be written when that was last tried.
+        self.trouble: str | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         log.on_commit(self._publish)
 
@@ -87,12 +91,32 @@ class Runtime:
         self.outbox.publish(events)
         self.observed.emit(events)
 
-    async def commit(self, op: Callable[[Tx[Event]], T]) -> T:
-        """Writes what a user asked for. Unavailable if the log can not be written: nothing of it happened."""
+    async def commit(self, op: Callable[[Tx[Event]], T], *, settled: bool = False) -> T:
+        """Writes what a user asked for; `settled`: over all that came before, also copies that were put aside.
+        Unavailable if the log can not be written: nothing of it happened."""
         try:
+            if settled:
+                await self.log.flush()
             return await self.log.write(op)
         except StoreError as error:
+            self.trouble = str(error)
             raise Unavailable(str(error), hint="is the disk full? What was accepted before is safe") from error
+
+    async def look(self, query: Callable[[Reader[Event]], T]) -> T:
+        """The answer to what a person asks, over all that was done before. When the log can not be written it is
+        over what is committed, and may be behind; `trouble` says why."""
+        try:
+            await self.log.flush()
+            if self.trouble is not None:
+                await self.log.write(self._try)
+            self.trouble = None
+        except StoreError as error:
+            self.trouble = str(error)
+        return await self.log.read(query, stale=True)
+
+    def _try(self, tx: Tx[Event]) -> None:
+        """Writes something of no consequence: a flush that has nothing to write says nothing of the disk."""
+        tx.confirm(self.path, {Stream(self.path, tx.epoch): 0})
 
     def append_later(self, draft: Draft) -> None:
         """Appends an event of this tier's own when it suits; a failure is logged."""

@@ -57,6 +57,15 @@ class TierSettings(BaseSettings):
     metrics: bool = Field(True, description="Whether this tier serves /metrics over HTTP, for Prometheus")
     metrics_host: str = Field("127.0.0.1", description="Address on which it serves them, without a login")
     metrics_port: int = Field(0, ge=0, le=65535, description="Its port; 0: a free one, kept over restarts if it can be")
+    retain_for: float | None = Field(
+        None, ge=0, description="Events that came longer ago leave the log, if nobody needs them; none: all stay"
+    )
+    retain_bytes: int | None = Field(
+        None,
+        ge=0,
+        description="The oldest events leave the log while it holds more, if nobody needs them; none: no limit",
+    )
+    retention_interval: float = Field(600.0, gt=0, description="Time between two looks for what can leave the log")
     heartbeat: float = Field(1.0, gt=0, description="Time between heartbeats")
     missed_heartbeats: int = Field(3, ge=2, description="Heartbeats that a child may miss before it is offline")
     sync_interval: float = Field(2.0, gt=0, description="Time between the asks of an idle tier to its parent")

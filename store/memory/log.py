@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, Self
 
-from store.api import Cursor, Draft, E, Mailbox, Reader, Recorded, Stored, Stream, T, Tx
+from store.api import Addressed, Covering, Cursor, Draft, E, Mailbox, Reader, Recorded, Stored, Stream, T, Tx
 from store.lives import new_epoch, now
 from store.memory.reader import MemoryReader
 from store.memory.state import Fill, MemoryTables, Position, State
@@ -50,7 +50,9 @@ class MemoryTx(MemoryReader[E]):
             if row is None and event.seq is not None:
                 row = state.places.get((stream, event.seq))
             mine = stream == (self.source, self.epoch)
-            if row is None and not mine:
+            if row is None and self._is_dropped(stream, event.seq):
+                done.doubles += 1
+            elif row is None and not mine:
                 self._file(event)
                 done.new.append(event)
             elif (row and state.rows[row].event.checksum == event.checksum) or event.checksum in state.quarantine:
@@ -60,8 +62,12 @@ class MemoryTx(MemoryReader[E]):
                 done.forks.append(event)
         return done
 
+    def _is_dropped(self, stream: Stream, seq: int | None) -> bool:
+        return seq is not None and is_under(stream.source, self.source) and seq <= self._state.floors.get(stream, 0)
+
     def _file(self, event: E) -> None:
         state, row = self._state, self.last_row() + 1
+        state.set(state.last, "row", row)
         state.set(state.rows, row, Stored(row, event))
         state.set(state.stored_at, row, self._clock())
         state.set(state.ids, event.id, row)
@@ -92,15 +98,54 @@ class MemoryTx(MemoryReader[E]):
 
     def _reach(self, positions: dict[Any, Position], key: Any, number: int, filled: Callable[[int], bool]) -> None:
         held, top = positions.get(key, Position())
+        held = max(held, self._state.floors.get(key, 0))
         while filled(held + 1):
             held += 1
-        self._state.set(positions, key, Position(held, max(top, number)))
+        self._state.set(positions, key, Position(held, max(top, number, held)))
 
     def number(self, target: str) -> int:
         box = Mailbox(self.source, self.epoch, target)
         held, top = self._state.boxes.get(box, Position())
         self._state.set(self._state.boxes, box, Position(held, top + 1))
         return top + 1
+
+    def drop(self, events: Sequence[Stored[E]], *, through: int) -> None:
+        state = self._state
+        for row, event in events:
+            stream = Stream(event.source, event.epoch)
+            for there, key in ((state.rows, row), (state.stored_at, row), (state.ids, event.id)):
+                state.drop(there, key)
+            if event.seq is not None:
+                state.drop(state.places, (stream, event.seq))
+                self._raise_floor(stream, event.seq)
+            entries: list[Addressed | Covering] = [*event.to, *event.supersedes]
+            for each in entries:
+                if is_under(each.path, self.source):
+                    self._unfile(Mailbox(event.source, event.epoch, each.path), each.number, row)
+
+    def _unfile(self, box: Mailbox, number: int, row: int) -> None:
+        fills = self._state.fills
+        there = fills.get((box, number), Fill())
+        there = Fill(None if there.event == row else there.event, None if there.cover == row else there.cover)
+        if there == Fill():
+            self._state.drop(fills, (box, number))
+        else:
+            self._state.set(fills, (box, number), there)
+        self._raise_floor(box, number)
+
+    def _raise_floor(self, key: Stream | Mailbox, number: int) -> None:
+        self._state.set(self._state.floors, key, max(number, self._state.floors.get(key, 0)))
+
+    def skip(self, streams: Mapping[Stream, int], mailboxes: Mapping[Mailbox, int]) -> None:
+        state = self._state
+        for stream, seq in streams.items():
+            if is_under(stream.source, self.source):
+                self._raise_floor(stream, seq)
+                self._reach(state.streams, stream, 0, lambda n, s=stream: (s, n) in state.places)  # type: ignore[misc]
+        for box, number in mailboxes.items():
+            if is_under(box.target, self.source):
+                self._raise_floor(box, number)
+                self._reach(state.boxes, box, 0, lambda n, b=box: (b, n) in state.fills)  # type: ignore[misc]
 
     def begin_life(self, above: str) -> str:
         self.epoch = new_epoch(max(above, self.epoch))
@@ -177,7 +222,9 @@ class MemoryLog(Generic[E]):
         with self._state.committed():
             return query(MemoryReader(self._state, self._epoch))
 
-    def write(self, op: Callable[[Tx[E]], T], *, lazy: bool = False, aside: bool = False) -> asyncio.Future[T]:
+    def write(
+        self, op: Callable[[Tx[E]], T], *, lazy: bool = False, aside: bool = False, long: bool = False
+    ) -> asyncio.Future[T]:
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         begin = time.perf_counter()
         try:
@@ -190,7 +237,7 @@ class MemoryLog(Generic[E]):
         done.set_result(result)
         return done
 
-    async def read(self, query: Callable[[Reader[E]], T]) -> T:
+    async def read(self, query: Callable[[Reader[E]], T], *, stale: bool = False) -> T:
         return self.query(query)
 
     async def flush(self) -> None:

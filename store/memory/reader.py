@@ -7,11 +7,25 @@ from typing import Any, Generic
 
 import msgpack
 
-from store.api import ClusterRow, CommandRow, Cursor, E, Mail, Mailbox, ObjectRow, Stored, Stream, TargetRow
+from store.api import (
+    ClusterRow,
+    CommandRow,
+    Cursor,
+    E,
+    Guarantee,
+    Mail,
+    Mailbox,
+    Needed,
+    ObjectRow,
+    Stored,
+    Stream,
+    TargetRow,
+)
+from store.lives import is_of_another
 from store.memory.state import MemoryTables, State
 from store.paths import is_under, subject_pattern
 from store.projections.clusters import CLUSTERS
-from store.projections.commands import COMMANDS, RUNNING, SETTLED, TARGETS, WAITING, WAYPOINTS, Target
+from store.projections.commands import COMMANDS, FINALS, RUNNING, SETTLED, TARGETS, WAITING, WAYPOINTS, Target
 from store.projections.objects import OBJECTS
 from store.projections.observed import OBJECTS as OBSERVED
 from store.projections.observed import TELLERS, object_row
@@ -35,7 +49,7 @@ class MemoryReader(Generic[E]):
         self._tellers = tables.rows(TELLERS).records
 
     def last_row(self) -> int:
-        return len(self._state.rows)
+        return self._state.last_row
 
     def event(self, id: str) -> E | None:
         row = self._state.ids.get(id)
@@ -60,6 +74,8 @@ class MemoryReader(Generic[E]):
         for row in reversed(rows) if latest else rows:
             if len(found) >= limit:
                 break
+            if row not in self._state.rows:
+                continue  # compacted away
             event = self._state.rows[row].event
             if (
                 (not types or event.type in types)
@@ -73,8 +89,12 @@ class MemoryReader(Generic[E]):
 
     def stream(self, stream: Stream, *, after: int, limit: int) -> list[E]:
         found: list[E] = []
-        while len(found) < limit and (row := self._state.places.get((stream, after + 1 + len(found)))):
-            found.append(self._state.rows[row].event)
+        while len(found) < limit:
+            after += 1
+            if row := self._state.places.get((stream, after)):
+                found.append(self._state.rows[row].event)
+            elif after > self._state.floors.get(stream, 0):
+                break
         return found
 
     def streams(self, under: str) -> dict[Stream, int]:
@@ -85,18 +105,58 @@ class MemoryReader(Generic[E]):
 
     def mail(self, mailbox: Mailbox, *, after: int, limit: int) -> list[Mail[E]]:
         found: list[Mail[E]] = []
-        while len(found) < limit and (fill := self._state.fills.get((mailbox, after + 1 + len(found)))):
-            found.append(Mail(after + 1 + len(found), self._at(fill.event), self._at(fill.cover)))
+        while len(found) < limit:
+            after += 1
+            if fill := self._state.fills.get((mailbox, after)):
+                found.append(Mail(after, self._at(fill.event), self._at(fill.cover)))
+            elif after > self._state.floors.get(mailbox, 0):
+                break
         return found
 
     def _at(self, row: int | None) -> E | None:
-        return None if row is None else self._state.rows[row].event
+        stored = None if row is None else self._state.rows.get(row)
+        return stored.event if stored else None
+
+    def floors(self, under: str) -> dict[Stream, int]:
+        streams = {s: n for s, n in self._state.floors.items() if isinstance(s, Stream)}
+        return {s: n for s, n in streams.items() if is_under(s.source, under) and is_under(s.source, self.source)}
+
+    def mail_floors(self, under: str) -> dict[Mailbox, int]:
+        return {b: n for b, n in self._state.floors.items() if isinstance(b, Mailbox) and is_under(b.target, under)}
+
+    def aged(self, *, after: int, before: str, limit: int) -> list[Stored[E]]:
+        found = [
+            stored
+            for row, stored in self._state.rows.items()
+            if row > after
+            and self._state.stored_at[row] < before
+            and not (stored.event.source == self.source and stored.event.type in FINALS)
+        ]
+        return sorted(found, key=lambda stored: stored.row)[:limit]
+
+    def needed(self) -> Needed:
+        wishes: dict[tuple[str, str | None, str], tuple[int, str]] = {}
+        for t in self._targets.values():
+            if t.key is not None and t.command_row is not None:
+                wish = (t.origin, t.key, t.target)
+                wishes[wish] = max(wishes.get(wish, (0, "")), (t.command_row, t.command))
+        commands = {t.command for t in self._targets.values() if t.phase < SETTLED}
+        commands |= {command for _, command in wishes.values()}
+        places: set[tuple[str, str, int | None]] = {(c.path, c.epoch, c.seq) for c in self._clusters.values()}
+        places |= {(o.cluster, o.epoch, o.seq) for o in self._observed.values()}
+        places |= {(c.judge, c.judged_epoch, c.judged_seq) for c in self._clusters.values() if c.judge}
+        consumers = self._state.consumers.items()
+        worked = min((row for name, row in consumers if not is_of_another(name, self.epoch)), default=self.last_row())
+        return Needed(frozenset(commands), frozenset(places), worked)
 
     def cursors(self) -> dict[str, Cursor]:
         return dict(self._state.cursors)
 
     def confirmed(self, neighbour: str) -> dict[Stream, int]:
         return {stream: held for (name, stream), held in self._state.neighbours.items() if name == neighbour}
+
+    def guarantees(self) -> list[Guarantee]:
+        return []
 
     def place(self, consumer: str) -> int:
         return self._state.consumers.get(consumer, 0)
@@ -181,8 +241,13 @@ class MemoryReader(Generic[E]):
             "events": len(self._state.rows),
             "commands": len(self._commands),
             "targets": _tally(self._targets.values()),
-            "bytes": sum(len(stored.event.body) for stored in self._state.rows.values()),
+            "bytes": self.used(),
+            "reclaimable": 0,
+            "oldest": min((self._state.stored_at[row] for row in self._state.rows), default=None),
         }
+
+    def used(self) -> int:
+        return sum(len(stored.event.body) for stored in self._state.rows.values())
 
     def clusters(self, under: str) -> list[ClusterRow]:
         paths = sorted(path for (path,) in self._clusters if is_under(path, under))

@@ -50,6 +50,8 @@ class State(Generic[E]):
     cursors: dict[str, Cursor] = field(default_factory=dict)
     neighbours: dict[tuple[str, Stream], int] = field(default_factory=dict)
     consumers: dict[str, int] = field(default_factory=dict)
+    floors: dict[Stream | Mailbox, int] = field(default_factory=dict)
+    last: dict[str, int] = field(default_factory=dict)
     tables: dict[str, dict[Any, Any]] = field(default_factory=dict)
     _undo: list[tuple[dict[Any, Any], Any, Any]] = field(default_factory=list)
 
@@ -62,6 +64,11 @@ class State(Generic[E]):
         """Removes what is there under key, if anything is."""
         if key in there:
             self._undo.append((there, key, there.pop(key)))
+
+    @property
+    def last_row(self) -> int:
+        """The highest row number that was ever given."""
+        return self.last.get("row", 0)
 
     @property
     def mark(self) -> int:

@@ -18,14 +18,15 @@ def open_log(
     *,
     source: str,
     decode: Callable[[bytes], E],
-    synchronous: str = "FULL",
+    synchronous: str | None = None,
     lazy_delay: float = 0.02,
     sole: bool = False,
 ) -> SqlLog[E]:
     """The log of the tier `source` in this file (a path, or `sqlite:///PATH`) or database
     (`postgresql://USER@HOST/DATABASE`), to be used in an `async with`. `decode` makes an event of its
     bytes. With `synchronous` FULL what is acknowledged survives a power cut, with NORMAL a crash of the
-    process only. A lazy write waits `lazy_delay` seconds at most. In a database that other machines reach too, only
-    one may open the log as its `sole` tier; others that open it are beside that one."""
-    database = database_at(where, source, synchronous)
-    return SqlLog(database, source=source, decode=decode, lazy_delay=lazy_delay, sole=sole)
+    process only; the log records which, and keeps to it where none is given (FULL in a new one). A lazy write waits
+    `lazy_delay` seconds at most. In a database that other machines reach too, only one may open the log as its `sole`
+    tier; others that open it are beside that one."""
+    database = database_at(where, source)
+    return SqlLog(database, source=source, decode=decode, synchronous=synchronous, lazy_delay=lazy_delay, sole=sole)

@@ -70,12 +70,25 @@ class Session(ABC):
         """From now on waiting for the write lock is left to `begin_write`."""
 
     @abstractmethod
+    def set_synchronous(self, synchronous: str) -> None:
+        """What commits of this connection are worth from now on: with FULL they survive a power cut, with NORMAL a
+        crash of the process only. Outside of transactions."""
+
+    @abstractmethod
     def last_row(self) -> int:
         """The highest row number that was ever given to an event."""
 
     @abstractmethod
     def size(self) -> int:
         """Bytes that the log takes."""
+
+    @abstractmethod
+    def free(self) -> int:
+        """Bytes of them that hold nothing, and are filled by what comes."""
+
+    @abstractmethod
+    def used(self) -> int:
+        """Bytes that hold something."""
 
     @abstractmethod
     def schema_version(self) -> int:

@@ -54,6 +54,20 @@ class Holes:
                 last = page[-1]
         return known
 
+    def advance(self, key: Hashable, position: Position, number: int, above: Above) -> None:
+        """Moves a position to a number up to which nothing is missing any more, and on over what is there."""
+        self._above.pop(key, None)
+        position.held = max(position.held, number)
+        while page := above(position.held):
+            for member in page:
+                if member != position.held + 1:
+                    break
+                position.held = member
+            else:
+                continue
+            break
+        position.top = max(position.top, position.held)
+
     def drop(self) -> None:
         """Forgets everything."""
         self._above.clear()

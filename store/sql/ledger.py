@@ -26,11 +26,13 @@ from store.sql.records import (
     BOXES,
     CURSORS,
     FILLS,
+    FLOORS,
     LIVES,
     PROJECTIONS,
     STATED,
     STREAMS,
     CursorPosition,
+    Floor,
     Life,
     ProjectionPosition,
     StreamPosition,
@@ -128,12 +130,15 @@ class Ledger(Generic[E]):
                 self.refile(filed.row, filed.event)
 
     def empty_positions(self) -> None:
-        """Forgets positions and mailboxes, also in the file; whoever calls this refiles all events."""
+        """Forgets positions and mailboxes, also in the file, but for what was compacted away; whoever calls this
+        refiles all events."""
         positions: tuple[Table[Any], ...] = (STREAMS, BOXES, FILLS)
         for table in positions:
             self.rows(table).empty()
         self._holes.drop()
         self._mailroom.drop()
+        for floor in self.session.all(queries.FLOORS):
+            self._begin_at(Floor(*floor))
 
     def fold(self, only: str | None = None) -> None:
         """Brings the projections, or only one, up to the last event, in memory. Events that are not among
@@ -309,6 +314,44 @@ class Ledger(Generic[E]):
         self._write_events()
         rows = self.session.all(queries.SEQS_ABOVE, stream.source, stream.epoch, seq, _WALK)
         return [above for (above,) in rows]
+
+    def raise_floor(self, source: str, epoch: str, target: str, number: int) -> None:
+        """What is missing up to this number of a stream or mailbox was compacted away."""
+        self.changes += 1
+        floors = self.rows(FLOORS)
+        known = floors.get(source, epoch, target)
+        if known is None or known.number < number:
+            floors.put(Floor(source, epoch, target, number))
+
+    def skip(self, source: str, epoch: str, target: str, number: int) -> None:
+        """The same, and it counts as held from now on."""
+        self.raise_floor(source, epoch, target, number)
+        self._begin_at(Floor(source, epoch, target, number))
+
+    def _begin_at(self, floor: Floor) -> None:
+        if floor.target:
+            self._mailroom.skip(floor.source, floor.epoch, floor.target, floor.number)
+            return
+        stream = self._stream(floor.source, floor.epoch)
+        if is_under(floor.source, self.source):
+            key = (floor.source, floor.epoch)
+            self._holes.advance(key, stream, floor.number, lambda n: self._seqs_above(stream, n))
+        stream.top = max(stream.top, floor.number)
+        self._streams.put(stream)
+
+    def is_dropped(self, event: Entry) -> bool:
+        """Whether an event that is not here was compacted away."""
+        if event.seq is None or not is_under(event.source, self.source):
+            return False
+        floor = self.rows(FLOORS).get(event.source, event.epoch, "")
+        return floor is not None and event.seq <= floor.number
+
+    def unfile(self, row: int, event: E) -> None:
+        """Takes a stored event out of the mailboxes, and raises the floors over it, before it is deleted."""
+        if event.seq is not None:
+            self.raise_floor(event.source, event.epoch, "", event.seq)
+        for target, number in self._mailroom.unfile(event, row):
+            self.raise_floor(event.source, event.epoch, target, number)
 
     def allot(self, target: str) -> int:
         """The next number of this log's own mailbox for a target."""

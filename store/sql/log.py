@@ -40,6 +40,7 @@ class SqlLog(Generic[E]):
         *,
         source: str,
         decode: Callable[[bytes], E],
+        synchronous: str | None = None,
         lazy_delay: float = 0.02,
         sole: bool = False,
     ) -> None:
@@ -49,6 +50,7 @@ class SqlLog(Generic[E]):
         self._lazy_delay = lazy_delay
         self._sole = sole
         self._epoch = ""
+        self._synchronous = synchronous
         self._tail: Tail[E] = Tail()
         self._listeners: list[Callable[[list[E]], None]] = []
         self._sessions = threading.local()
@@ -71,7 +73,9 @@ class SqlLog(Generic[E]):
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._ledger = await asyncio.to_thread(open_ledger, self._database, self._source, self._decode)
+        self._ledger = await asyncio.to_thread(
+            open_ledger, self._database, self._source, self._decode, self._synchronous
+        )
         self._epoch = self._ledger.epoch
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="log-reader")
         try:
@@ -98,21 +102,17 @@ class SqlLog(Generic[E]):
 
     # -- writing --------------------------------------------------------------------------------
 
-    def write(self, op: Callable[[Tx[E]], T], *, lazy: bool = False, aside: bool = False) -> asyncio.Future[T]:
+    def write(
+        self, op: Callable[[Tx[E]], T], *, lazy: bool = False, aside: bool = False, long: bool = False
+    ) -> asyncio.Future[T]:
         if self._closed:
             raise StoreError(f"the log {self.where} is closed")
         done: asyncio.Future[T] = self._loop.create_future()
         if aside:
             self._writer.put_aside((op, done, True))
         else:
-            self._writer.put((op, done, lazy))
+            self._writer.put((op, done, lazy), long=long)
         return done
-
-    async def _take_long(self, op: Callable[[SqlTx[E]], T]) -> T:
-        """`write` of an op that takes its time."""
-        done: asyncio.Future[T] = self._loop.create_future()
-        self._writer.put((op, done, False), long=True)
-        return await done
 
     def _deliver(self, group: Group[E]) -> None:
         self._epoch = group.epoch
@@ -155,11 +155,11 @@ class SqlLog(Generic[E]):
         if name is not None and name not in known:
             raise KeyError(f"no projection {name!r}; there are {', '.join(known)}")
         for each in known if name is None else [name]:
-            await self._take_long(partial(SqlTx.rebuild, name=each, progress=self._reporter(each, progress)))
+            await self._change(partial(SqlTx.rebuild, name=each, progress=self._reporter(each, progress)), long=True)
 
-    async def _change(self, op: Callable[[SqlTx[E]], T]) -> T:
+    async def _change(self, op: Callable[[SqlTx[E]], T], *, long: bool = False) -> T:
         """`write` of an op that needs more than `store.api.Tx`."""
-        return await self.write(cast("Callable[[Tx[E]], T]", op))
+        return await self.write(cast("Callable[[Tx[E]], T]", op), long=long)
 
     def _reporter(self, name: str, progress: RebuildProgress | None) -> Progress | None:
         if progress is None:
@@ -172,14 +172,18 @@ class SqlLog(Generic[E]):
 
     # -- reading --------------------------------------------------------------------------------
 
-    async def read(self, query: Callable[[Reader[E]], T]) -> T:
+    async def read(self, query: Callable[[Reader[E]], T], *, stale: bool = False) -> T:
         if self._closed:
             raise StoreError(f"the log {self.where} is closed")
         try:
             return await self._loop.run_in_executor(self._readers, self._query, query, False)
         except Behind:
             # Whoever has seen an event finds what follows from it, also if another process wrote it.
-            await self.flush()
+            try:
+                await self.flush()
+            except StoreError:
+                if not stale:
+                    raise
             return await self._loop.run_in_executor(self._readers, self._query, query, True)
 
     def _query(self, query: Callable[[Reader[E]], T], patient: bool) -> T:

@@ -74,6 +74,32 @@ class Mailroom:
                 fill.cover, fill.cover_seq = row, event.seq or 0
                 self._fills.put(fill)
 
+    def unfile(self, event: Entry, row: int) -> list[tuple[str, int]]:
+        """Takes an event out of the mailboxes; returns the numbers (target, number) of which it was something."""
+        scope = self._desk.source
+        numbers = [(a.path, a.number) for a in event.to if is_under(a.path, scope)]
+        covered = [(c.path, c.number) for c in event.supersedes if is_under(c.path, scope)]
+        for path, number in (*numbers, *covered):
+            box = self._boxes.get(event.source, event.epoch, path)
+            fill = self._fills.get(box.id, number) if box is not None else None
+            if fill is None:
+                continue
+            if fill.event == row:
+                fill.event = None
+            if fill.cover == row:
+                fill.cover = fill.cover_seq = None
+            if fill.event is None and fill.cover is None:
+                self._fills.remove(fill.box, number)
+            else:
+                self._fills.put(fill)
+        return [*numbers, *covered]
+
+    def skip(self, origin: str, epoch: str, target: str, number: int) -> None:
+        """What is missing up to this number of a mailbox will not come."""
+        box = self._box(origin, epoch, target)
+        self._holes.advance(box.id, box, number, lambda n: self._numbers_above(box, n))
+        self._boxes.put(box)
+
     def _box(self, origin: str, epoch: str, target: str) -> Box:
         box = self._boxes.get(origin, epoch, target)
         if box is None:
@@ -91,6 +117,8 @@ class Mailroom:
             known = self._fills.get(box.id, number)
             if known is not None:
                 return known
+            if number <= box.held:
+                return Fill(box.id, number)  # what was there was compacted away
         self._holes.reach(box.id, box, number, lambda n: self._numbers_above(box, n))
         self._boxes.put(box)
         self._allotted.discard((box.id, number))

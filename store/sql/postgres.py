@@ -93,6 +93,7 @@ class PostgresSession(Session):
     database: PostgresDatabase
     _turns = 0
     _transaction = ""
+    _worth = ""
 
     def begin_write(self, patience: float = BUSY_SECONDS) -> int:
         self._turns += 1
@@ -125,6 +126,8 @@ class PostgresSession(Session):
         super()._connect()
         #: SQLAlchemy's own reference is gone when it sees that the connection is lost.
         self.driver: psycopg.Connection[Any] = self.connection.connection.driver_connection  # type: ignore[assignment]
+        if self._worth:
+            self.cursor.execute(f"SET synchronous_commit = {self._worth}")
 
     @property
     def _is_lost(self) -> bool:
@@ -169,6 +172,17 @@ class PostgresSession(Session):
                 pass
             time.sleep(RESOLVE_PAUSE)
         raise InDoubt(str(error)) from error
+
+    def set_synchronous(self, synchronous: str) -> None:
+        self._worth = "on" if synchronous == "FULL" else "off"
+        self.cursor.execute(f"SET synchronous_commit = {self._worth}")
+
+    def free(self) -> int:
+        """Not known: the database looks after it."""
+        return 0
+
+    def used(self) -> int:
+        return self.size()
 
     def last_row(self) -> int:
         # The number that the table would give by itself next, as in SQLite.

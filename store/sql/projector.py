@@ -21,6 +21,7 @@ from store.sql.backend import Session
 from store.sql.records import PROJECTIONS, ProjectionPosition
 from store.sql.rows import SqlRows
 from store.sql.schema import RECORD_TABLES
+from store.sql.snapshots import restored, told
 
 R = TypeVar("R")
 
@@ -98,13 +99,24 @@ class Projector:
         made = ((projection, positions.get(projection.name)) for projection in self.projections)
         return [each for each, position in made if position is None or position.version != each.version]
 
+    def _restore(self, desk: Desk, projection: Projection) -> int:
+        """Puts back what a projection tells from events that may be gone; returns up to which row."""
+        for table in projection.tables:
+            rows = desk.rows(table)
+            for batch in restored(desk.session, table):
+                for record in batch:
+                    rows.put(record)
+                desk.spill()
+                rows.trim()
+        return told(desk, projection)
+
     def rebuild(self, desk: Desk, projection: Projection, progress: Progress | None = None) -> None:
         """Drops a projection's records and folds the whole log again, in the running transaction."""
         desk.flush()
         for table in projection.tables:
             desk.session.connection.execute(sa.delete(RECORD_TABLES[table.name]))
             desk.rows(table).drop()
-        position = ProjectionPosition(projection.name, projection.version, 0)
+        position = ProjectionPosition(projection.name, projection.version, self._restore(desk, projection))
         self._catch_up(desk, projection, position, desk.last_row, progress)
         desk.rows(PROJECTIONS).put(position)
         desk.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from store.projections.commands import FINALS
 from store.sql.schema import EVENTS, RECORD_TABLES
 from store.sql.statements import Query, limited
 
@@ -13,7 +14,7 @@ _cover = EVENTS.alias("cover")
 _fills = RECORD_TABLES["fills"]
 _b, _f, _s = RECORD_TABLES["boxes"].c, _fills.c, RECORD_TABLES["streams"].c
 _cursors, _places = RECORD_TABLES["cursors"].c, RECORD_TABLES["places"].c
-_n = RECORD_TABLES["neighbours"].c
+_n, _g = RECORD_TABLES["neighbours"].c, RECORD_TABLES["guarantees"].c
 
 
 SPAN = ("scope", "low", "high")
@@ -77,4 +78,35 @@ MAILBOXES = Query(sa.select(_b.origin, _b.epoch, _b.target, _b.held).where(under
 
 CURSORS = Query(sa.select(_cursors.origin, _cursors.epoch, _cursors.number))
 CONFIRMED = Query(sa.select(_n.source, _n.epoch, _n.seq).where(_n.neighbour == bindparam("neighbour")), "neighbour")
+DELETE = Query(sa.delete(EVENTS).where(_e.row == bindparam("row")), "row")
+OLDEST = Query(limited(sa.select(_e.stored_at).order_by(_e.row)), "limit")
+_is_final = sa.or_(*(_e.type == sa.literal_column(f"'{type}'") for type in FINALS))
+AGED = Query(
+    limited(
+        sa.select(_e.row, _e.body)
+        .where(_e.row > bindparam("after"), _e.stored_at < bindparam("before"))
+        .where(sa.not_(sa.and_(_e.source == bindparam("me"), _is_final)))
+        .order_by(_e.row)
+    ),
+    *("after", "before", "me", "limit"),
+)
+
+_floors, _kept = RECORD_TABLES["floors"].c, RECORD_TABLES["snapshots"].c
+FLOORS = Query(sa.select(_floors.source, _floors.epoch, _floors.target, _floors.number))
+FLOOR = Query(
+    sa.select(_floors.number).where(*(_floors[name] == bindparam(name) for name in ("source", "epoch", "target"))),
+    *("source", "epoch", "target"),
+)
+SNAPSHOTS = Query(
+    limited(
+        sa.select(_kept.key, _kept.record)
+        .where(_kept.name == bindparam("name"), _kept.key > bindparam("after"))
+        .order_by(_kept.key)
+    ),
+    *("name", "after", "limit"),
+)
+SNAPSHOT_OF = "snapshot of "
+"""Consumers whose names begin so are the snapshots of projections."""
+PLACES = Query(sa.select(_places.consumer, _places.row))
+GUARANTEES = Query(sa.select(_g.synchronous, _g.since, _g.row).order_by(_g.since))
 PLACE = Query(sa.select(_places.row).where(_places.consumer == bindparam("consumer")), "consumer")

@@ -8,8 +8,22 @@ from typing import Any, Generic
 import msgpack
 import sqlalchemy as sa
 
-from store.api import ClusterRow, CommandRow, Cursor, E, Mail, Mailbox, ObjectRow, Stored, Stream, TargetRow
-from store.paths import subject_pattern
+from store.api import (
+    ClusterRow,
+    CommandRow,
+    Cursor,
+    E,
+    Guarantee,
+    Mail,
+    Mailbox,
+    Needed,
+    ObjectRow,
+    Stored,
+    Stream,
+    TargetRow,
+)
+from store.lives import is_of_another
+from store.paths import is_under, subject_pattern
 from store.projections.clusters import Cluster
 from store.projections.commands import Command, Target, Waypoint
 from store.projections.objects import OBJECTS
@@ -126,7 +140,49 @@ class SqlReader(Generic[E]):
 
     def stream(self, stream: Stream, *, after: int, limit: int) -> list[E]:
         rows = self._all(queries.STREAM, *stream, after, limit)
-        return [self._decode(body) for n, (seq, body) in enumerate(rows, after + 1) if seq == n]
+        return [self._decode(body) for _, body in self._dense(rows, after, *stream, "")]
+
+    def _dense(self, rows: list[Any], after: int, source: str, epoch: str, target: str) -> list[Any]:
+        """Rows that begin with a number, up to the first hole; what was compacted away is none."""
+        if not rows or rows[-1][0] == after + len(rows):
+            return rows
+        found = self._session.one(queries.FLOOR, source, epoch, target)
+        floor = found[0] if found else 0
+        dense = []
+        for row in rows:
+            if row[0] > max(after, floor) + 1:
+                break
+            dense.append(row)
+            after = row[0]
+        return dense
+
+    def floors(self, under: str) -> dict[Stream, int]:
+        rows = self._all(queries.FLOORS)
+        return {Stream(s, epoch): n for s, epoch, target, n in rows if not target and self._is_both(s, under)}
+
+    def mail_floors(self, under: str) -> dict[Mailbox, int]:
+        rows = self._all(queries.FLOORS)
+        return {Mailbox(o, epoch, t): n for o, epoch, t, n in rows if t and is_under(t, under)}
+
+    def _is_both(self, path: str, under: str) -> bool:
+        return self._is_mine(path) and is_under(path, under)
+
+    def aged(self, *, after: int, before: str, limit: int) -> list[Stored[E]]:
+        rows = self._all(queries.AGED, after, before, self.source, limit)
+        return [Stored(row, self._decode(body)) for row, body in rows]
+
+    def needed(self) -> Needed:
+        commands = {command for query in (views.OPEN, views.LAST_OF_KEY) for (command,) in self._seen(query)}
+        places: set[tuple[str, str, int | None]] = set()
+        for path, epoch, seq, judge, judged_epoch, judged_seq in self._seen(views.LAST_WORDS):
+            places |= {(path, epoch, seq), (judge, judged_epoch, judged_seq)}
+        places.update(map(tuple, self._seen(views.OBSERVED_AT)))
+        worked = [
+            row
+            for consumer, row in self._all(queries.PLACES)
+            if not consumer.startswith(queries.SNAPSHOT_OF) and not is_of_another(consumer, self.epoch)
+        ]
+        return Needed(frozenset(commands), frozenset(places), min(worked, default=LATEST))
 
     def streams(self, under: str) -> dict[Stream, int]:
         rows = self._seen(queries.STREAMS, *span(under))
@@ -143,8 +199,7 @@ class SqlReader(Generic[E]):
         rows = self._seen(queries.MAIL, *mailbox, after, limit)
         return [
             Mail(number, self._decode(event) if event else None, self._decode(cover) if cover else None)
-            for n, (number, event, cover) in enumerate(rows, after + 1)
-            if number == n
+            for number, event, cover in self._dense(rows, after, *mailbox)
         ]
 
     def cursors(self) -> dict[str, Cursor]:
@@ -152,6 +207,9 @@ class SqlReader(Generic[E]):
 
     def confirmed(self, neighbour: str) -> dict[Stream, int]:
         return {Stream(source, epoch): seq for source, epoch, seq in self._all(queries.CONFIRMED, neighbour)}
+
+    def guarantees(self) -> list[Guarantee]:
+        return [Guarantee(*row) for row in self._all(queries.GUARANTEES)]
 
     def place(self, consumer: str) -> int:
         found = self._one(queries.PLACE, consumer)
@@ -227,7 +285,13 @@ class SqlReader(Generic[E]):
             "commands": self._seen(views.COMMAND_COUNT)[0][0],
             "targets": dict(self._seen(views.STATES)),
             "bytes": self._session.size(),
+            "reclaimable": self._session.free(),
+            "oldest": next((stored_at for (stored_at,) in self._all(queries.OLDEST, 1)), None),
         }
+
+    def used(self) -> int:
+        self._settle()
+        return self._session.used()
 
     def clusters(self, under: str) -> list[ClusterRow]:
         return [cluster_row(Cluster(*row)) for row in self._seen(views.CLUSTERS, *span(under))]

@@ -72,6 +72,35 @@ class Confirmation:
 
 
 @dataclass(slots=True)
+class Guarantee:
+    """Since when, and after which row, events are committed with this `synchronous`."""
+
+    since: str
+    row: int
+    synchronous: str
+
+
+@dataclass(slots=True)
+class Floor:
+    """Up to here, what is missing of a stream (`target` is "") or of a mailbox was compacted away."""
+
+    source: str
+    epoch: str
+    target: str
+    number: int
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """A record of the table `name` as the events up to some row made it, of which some are no more. `key` and
+    `record` are msgpack."""
+
+    name: str
+    key: bytes
+    record: bytes
+
+
+@dataclass(slots=True)
 class Place:
     """The row up to which a consumer has worked."""
 
@@ -108,13 +137,17 @@ BOXES = Table("boxes", Box, ("origin", "epoch", "target"))
 FILLS = Table("fills", Fill, ("box", "number"))
 CURSORS = Table("cursors", CursorPosition, ("origin",))
 NEIGHBOURS = Table("neighbours", Confirmation, ("neighbour", "source", "epoch"))
+FLOORS = Table("floors", Floor, ("source", "epoch", "target"))
+SNAPSHOTS = Table("snapshots", Snapshot, ("name", "key"))
+GUARANTEES = Table("guarantees", Guarantee, ("since",))
 PLACES = Table("places", Place, ("consumer",))
 PROJECTIONS = Table("projections", ProjectionPosition, ("name",))
 QUARANTINE = Table("quarantine", Quarantined, ("checksum",))
 
-STATED: tuple[Table[Any], ...] = (LIVES, CURSORS, NEIGHBOURS, PLACES, QUARANTINE)
+STATED: tuple[Table[Any], ...] = (LIVES, CURSORS, NEIGHBOURS, PLACES, QUARANTINE, GUARANTEES, FLOORS, SNAPSHOTS)
 """What is said here only; all else can be made from the events."""
 
 RECORDS: tuple[Table[Any], ...] = (
-    LIVES, STREAMS, BOXES, FILLS, CURSORS, NEIGHBOURS, PLACES, PROJECTIONS, QUARANTINE,
+    LIVES, STREAMS, BOXES, FILLS, CURSORS, NEIGHBOURS, PLACES, PROJECTIONS, QUARANTINE, GUARANTEES,
+    FLOORS, SNAPSHOTS,
 )  # fmt: skip

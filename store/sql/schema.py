@@ -17,9 +17,10 @@ from store.projections.base import Table
 from store.projections.catalogue import projections
 from store.sql.records import RECORDS
 
-VERSION = 3
+VERSION = 4
 """Of the schema; a file of a later version is refused. Since 2 positions and mailboxes may be behind the
-events, and a record says how far; since 3 there are the objects of all clusters."""
+events, and a record says how far; since 3 there are the objects of all clusters; since 4 the log says with
+which `synchronous` it is written, and what was compacted away."""
 
 METADATA = sa.MetaData()
 

@@ -52,6 +52,12 @@ class SqliteDatabase(Database):
             source: Any = connection.connection.driver_connection
             source.backup(target)
 
+    def shrink(self) -> None:
+        """Gives back what is free in the file. Needs room for a copy, and a moment without other users."""
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql("VACUUM")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
 
 class SqliteSession(Session):
     """A connection to the file."""
@@ -83,6 +89,9 @@ class SqliteSession(Session):
         # SQLite's own patience costs a statement each time it is changed.
         self.cursor.execute("PRAGMA busy_timeout = 0")
 
+    def set_synchronous(self, synchronous: str) -> None:
+        self.cursor.execute(f"PRAGMA synchronous = {synchronous}")
+
     def last_row(self) -> int:
         self.cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
         found = self.cursor.fetchone()
@@ -92,6 +101,12 @@ class SqliteSession(Session):
         """The file and its write-ahead log."""
         file = str(self.database.path)
         return sum(p.stat().st_size for p in (Path(file), Path(file + "-wal")) if p.exists())
+
+    def free(self) -> int:
+        return self._pragma("freelist_count") * self._pragma("page_size")
+
+    def used(self) -> int:
+        return self._pragma("page_count") * self._pragma("page_size") - self.free()
 
     def schema_version(self) -> int:
         return self._pragma("user_version")

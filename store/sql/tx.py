@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgpack
 
-from store.api import CommandRow, Cursor, Draft, E, Recorded, Stream, TargetRow
+from store.api import CommandRow, Cursor, Draft, E, Mailbox, Recorded, Stored, Stream, TargetRow
+from store.paths import is_under
 from store.projections.commands import COMMANDS, TARGETS, Commands
 from store.projections.objects import OBJECTS, Objects
 from store.projections.views import command_row, target_row
-from store.sql import queries
+from store.sql import queries, snapshots
 from store.sql.ledger import Ledger
 from store.sql.projector import Progress
 from store.sql.reader import SqlReader
@@ -73,11 +74,12 @@ class SqlTx(SqlReader[E]):
         found = self._ledger.rows(OBJECTS).get(kind, namespace, name, api_version)
         return msgpack.unpackb(found.manifest) if found else None
 
-    def _at(self, row: int) -> E:
+    def _at(self, row: int) -> E | None:
         filed = self._ledger.filed
         if filed and row >= filed[0].row:
             return filed[row - filed[0].row].event
-        return self._decode(self._session.one(queries.AT_ROW, row)[0])
+        found = self._session.one(queries.AT_ROW, row)
+        return self._decode(found[0]) if found else None
 
     # What changes the log.
 
@@ -92,7 +94,11 @@ class SqlTx(SqlReader[E]):
         unsure = [event for event in batch if event.id not in ledger.fresh and not ledger.is_free(event)]
         known = ledger.checksums(unsure)
         taken = ledger.taken(event for event in unsure if event.id not in known)
+        dropped = {event.id for event in unsure if event.id not in known and ledger.is_dropped(event)}
         for event in batch:
+            if event.id in dropped:
+                done.doubles += 1
+                continue
             here = ledger.fresh.get(event.id)
             checksum = known.get(event.id) if here is None else here.checksum
             place = (event.source, event.epoch, event.seq)
@@ -142,6 +148,29 @@ class SqlTx(SqlReader[E]):
     def move_place(self, consumer: str, row: int) -> None:
         self._ledger.changes += 1
         self._ledger.rows(PLACES).put(Place(consumer, row))
+
+    def drop(self, events: Sequence[Stored[E]], *, through: int) -> None:
+        ledger = self._ledger
+        ledger.flush()
+        ledger.changes += 1
+        for projection in ledger.projector.projections:
+            after = snapshots.told(ledger, projection)
+            snapshots.take(ledger, projection, ledger.projector.batches(self._session, after, through), through)
+        for row, event in events:
+            ledger.unfile(row, event)
+            self._session.cursor.execute(self._session.texts[queries.DELETE], (row,))
+        ledger.flush()
+
+    def skip(self, streams: Mapping[Stream, int], mailboxes: Mapping[Mailbox, int]) -> None:
+        ledger = self._ledger
+        ledger.flush()
+        for (source, epoch), seq in streams.items():
+            if is_under(source, self.source):
+                ledger.skip(source, epoch, "", seq)
+        for (origin, epoch, target), number in mailboxes.items():
+            if is_under(target, self.source):
+                ledger.skip(origin, epoch, target, number)
+        ledger.flush()
 
     def begin_life(self, above: str) -> str:
         """Begins a life of this log that sorts after `above`, and returns its epoch. What the op

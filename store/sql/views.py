@@ -69,12 +69,20 @@ _by_age = (_t.command_row, _t.target)
 OLDEST_OPEN = Query(limited(_aged.order_by(*_by_age)), "limit")
 OLDEST_IN = Query(limited(_aged.where(_t.state == bindparam("state")).order_by(*_by_age)), "state", "limit")
 
+OPEN = Query(sa.select(_t.command).where(_unsettled).distinct())
+_by_wish = (_t.origin, _t.key, _t.target)
+_last_of_key = sa.select(sa.func.max(_t.command_row)).where(_t.key.is_not(None)).group_by(*_by_wish)
+LAST_OF_KEY = Query(sa.select(_c.id).where(_c.row.in_(_last_of_key)))
+
 _still_waiting = sa.and_(_unsettled, sa.text(f"phase = {WAITING}"), _t.accepted.is_not(None))
 WAITING_TARGETS = Query(
     sa.select(_t.target, sa.func.count(), sa.func.min(_t.accepted)).where(_still_waiting).group_by(_t.target)
 )
 
 _path = _clusters.c.path
+_said = ("path", "epoch", "seq", "judge", "judged_epoch", "judged_seq")
+OBSERVED_AT = Query(sa.select(_observed.c.cluster, _observed.c.epoch, _observed.c.seq).distinct())
+LAST_WORDS = Query(sa.select(*(_clusters.c[name] for name in _said)))
 CLUSTERS = Query(sa.select(_clusters).where(under(_path)).order_by(_path), *SPAN)
 CLUSTER = Query(sa.select(_clusters).where(_path == bindparam("path")), "path")
 

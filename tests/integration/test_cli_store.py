@@ -39,8 +39,26 @@ def spoil(state: Path, statement: str) -> None:
 
 async def test_a_whole_log(ote: Ote, state: Path) -> None:
     ran = await ote("store", "verify", "--state", str(state))
-    assert (ran.code, ran.out, ran.err) == (0, f"{state / 'log.db'} is whole\n", "")
+    assert (ran.code, ran.err) == (0, "")
+    whole, worth = ran.lines
+    assert whole == f"{state / 'log.db'} is whole"
+    assert worth.startswith("what is behind row 0 survives a power cut (FULL since 2")
     assert (await ote("store", "verify", "--log", str(state / "log.db"), "-o", "json")).json()["findings"] == []
+
+
+async def test_verify_tells_what_commits_were_worth(ote: Ote, state: Path) -> None:
+    async with open_log(state / "log.db", source="root", decode=Event.decode, synchronous="NORMAL"):
+        pass
+    told = (await ote("store", "verify", "--state", str(state), "-o", "json")).json()["guarantees"]
+    assert [(one["row"], one["synchronous"]) for one in told] == [(0, "FULL"), (COUNT, "NORMAL")]
+    # Earlier versions did not record it: what came before is not told, and what comes is recorded.
+    for table in ("guarantees", "floors", "snapshots"):
+        spoil(state, f"DROP TABLE {table}")
+    spoil(state, "PRAGMA user_version = 2")
+    assert (await ote("store", "verify", "--state", str(state), "-o", "json")).json()["guarantees"] == []
+    assert (await ote("store", "rebuild", "--state", str(state))).code == 0
+    told = (await ote("store", "verify", "--state", str(state), "-o", "json")).json()["guarantees"]
+    assert [(one["row"], one["synchronous"]) for one in told] == [(COUNT, "FULL")]
 
 
 async def test_what_is_derived_wrongly_is_found_and_rebuilt(ote: Ote, state: Path) -> None:
@@ -77,3 +95,31 @@ async def test_no_log_there(ote: Ote, tmp_path: Path) -> None:
     assert (await ote("store", "verify")).code == 2
     assert (await ote("store", "verify", "--state", "a", "--log", "b")).code == 2
     assert other.read_text().startswith("not a database")
+
+
+async def test_compact_drops_what_nobody_needs(ote: Ote, state: Path) -> None:
+    file = state / "log.db"
+    async with open_log(file, source="root", decode=Event.decode) as log:
+        for _ in range(20):
+            drafts = [Draft("ote.test.v1", "ote.evt.x.root", {"pad": "x" * 1000}) for _ in range(100)]
+            await log.write(lambda tx, drafts=drafts: [tx.append(draft) for draft in drafts])
+        clusters = await log.read(lambda reader: reader.clusters("root"))
+    told = await ote("store", "compact", "--state", str(state), "--older-than", "1d")
+    before = file.stat().st_size
+    assert (told.code, told.lines[0]) == (0, "dropped 0 events of the log of root, about 0 B")
+    dry = (await ote("store", "compact", "--state", str(state), "--older-than", "0s", "--dry-run", "-o", "json")).json()
+    assert (dry["dropped"], dry["dry_run"], file.stat().st_size) == (1999, True, before)
+    half = (await ote("store", "compact", "--state", str(state), "--to-size", f"{before // 2}", "-o", "json")).json()
+    assert 0 < half["dropped"] < 1999
+    assert half["shrunk"] and half["bytes"] == file.stat().st_size <= before * 0.6
+    done = await ote("store", "compact", "--state", str(state), "--older-than", "0s")
+    assert (done.code, done.err) == (0, "")
+    assert (await ote("store", "verify", "--state", str(state))).code == 0
+    assert (await ote("store", "rebuild", "--state", str(state))).code == 0
+    async with open_log(file, source="root", decode=Event.decode) as log:
+        assert await log.read(lambda reader: reader.clusters("root")) == clusters
+        assert await log.read(lambda reader: reader.last_row()) == COUNT + 2000
+    for words in (["--state", str(state)], ["--state", str(state), "--older-than", "soon"]):
+        refused = await ote("store", "compact", *words)
+        assert (refused.code, "Traceback" in refused.err, "older" in refused.err) == (2, False, True)
+    assert "is no size" in (await ote("store", "compact", "--state", str(state), "--to-size", "big")).err

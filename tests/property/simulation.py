@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bus import paths, types
 from bus.event import Event
@@ -20,6 +20,7 @@ from services.controller.delivery.receiver import Receiver, Verdict
 from services.controller.delivery.submission import Order, Target
 from services.tier.mail import Mail
 from store.api import Mailbox, Stream
+from store.compaction import FAR_FUTURE, make_plan, stands_for_body
 from store.memory import MemoryLog
 
 KINDS = ["local", "safe", "unsafe"]
@@ -40,6 +41,8 @@ class Rules:
     take_up_after_crash: bool = True
     started_before_unsafe: bool = True
     received_before_effect: bool = True
+    compact_only_what_ancestors_hold: bool = True
+    compact_no_open_command: bool = True
 
 
 @dataclass
@@ -279,8 +282,7 @@ class Simulation:
                     node.log.apply(lambda tx, draft=draft: tx.append(draft))
                 else:
                     node.jobs.append(Job(event, resumed=True))
-        for event in node.log.query(lambda log: repair.stored_mail(log, node.path, cursors)):
-            self.receive(node, event)
+        self._take_stored(node)
 
     # -- repair ------------------------------------------------------------------------------------
 
@@ -321,12 +323,14 @@ class Simulation:
         node = self.nodes[asker]
         held = positions.select(self._mail(node, asker), mails)
         self.send(asker, ancestor, lambda: self._answer(asker, ancestor, mails, held))
+        node.log.apply(lambda tx: tx.confirm(ancestor, {s: theirs.get(s, 0) for s in self._streams(node, asker)}))
         mine = positions.select(self._streams(node, asker), sources)
         wants = repair.lacking(mine, positions.select(theirs, sources))
         limit = self.rng.choice([300, 1000, 60_000])
         reader = node.log.query if self.rules.state_only_committed else (lambda q: q(_uncommitted(node)))
         page = reader(lambda log: repair.shipment(log, wants, limit))
-        self.send(asker, ancestor, lambda: self._shipped(ancestor, asker, list(page.events.values())))
+        gone = {} if wants else {s: n for s, n in reader(lambda log: log.floors(asker)).items() if s in mine}
+        self.send(asker, ancestor, lambda: self._shipped(ancestor, asker, list(page.events.values()), gone))
 
     def _answer(self, asker: str, ancestor: str, buckets: list[int], held: dict[Mailbox, int]) -> None:
         limit = self.rng.choice([300, 1000, 60_000])
@@ -337,21 +341,48 @@ class Simulation:
         if not self.rules.cover_only_its_addressees:
             covered = {c.command for e in events for c in e.supersedes}
             events = [e for e in events if e.data.get("command") not in covered]
-        self.send(ancestor, asker, lambda: self._answered(asker, events))
+        self.send(ancestor, asker, lambda: self._answered(asker, events, page.floors))
 
-    def _answered(self, asker: str, events: list[Event]) -> None:
+    def _answered(self, asker: str, events: list[Event], floors: dict[Mailbox, int]) -> None:
         node = self.nodes[asker]
         events = repair.relevant(events, asker)
         node.log.apply(lambda tx: tx.record(events))
+        node.log.apply(lambda tx: tx.skip({}, floors))
         self.commit(node)
-        cursors = node.receiver.cursors()
-        for event in node.log.query(lambda log: repair.stored_mail(log, asker, cursors)):
-            self.receive(node, event)
+        self._take_stored(node)
 
-    def _shipped(self, ancestor: str, asker: str, events: list[Event]) -> None:
+    def _take_stored(self, node: Node) -> None:
+        cursors = node.receiver.cursors()
+        for event in node.log.query(lambda log: repair.stored_mail(log, node.path, cursors)):
+            self.receive(node, event)
+        floors = node.log.query(lambda log: log.mail_floors(node.path))
+        for box in sorted(box for box in floors if box.target == node.path):
+            for mail in node.receiver.skip(box.origin, box.epoch, floors[box]):
+                self._take(node, mail)
+
+    def _shipped(self, ancestor: str, asker: str, events: list[Event], floors: dict[Stream, int]) -> None:
         node = self.nodes[ancestor]
         node.log.apply(lambda tx: tx.record(repair.admissible(events, asker)))
+        held = self._streams(node, asker)
+        if missing := [stream for stream, n in floors.items() if held.get(stream, 0) < n]:
+            self.violations.append(f"{asker} has compacted of {missing} what {ancestor} does not hold")
+        node.log.apply(lambda tx: tx.skip(floors, {}))
         self.commit(node)
+
+    def compact(self, node: Node) -> None:
+        """What nobody needs leaves the log."""
+        plan = node.log.query(make_plan)
+        if not self.rules.compact_only_what_ancestors_hold:
+            plan = replace(plan, streams=node.log.query(lambda log: log.streams(node.path)))
+        if not self.rules.compact_no_open_command:
+            plan = replace(plan, needed=replace(plan.needed, commands=frozenset()))
+        batch = node.log.query(lambda log: log.aged(after=0, before=FAR_FUTURE, limit=10**6))
+        going = [
+            each
+            for each in batch
+            if plan.may_go(each) and not node.log.query(lambda log: stands_for_body(log, each.event))
+        ]
+        node.log.apply(lambda tx: tx.drop(going, through=plan.last))
 
     # -- the adversary -----------------------------------------------------------------------------
 
@@ -379,9 +410,11 @@ class Simulation:
             self.crash(node)
         elif roll < 0.31:
             self.commit(node)
-        elif roll < 0.45:
+        elif roll < 0.34:
+            self.compact(node)
+        elif roll < 0.47:
             self.work(node)
-        elif roll < 0.55 and (above := paths.ancestors(paths.Path(node.path))):
+        elif roll < 0.57 and (above := paths.ancestors(paths.Path(node.path))):
             self.ask(node, rng.choice(above))
         else:
             self.deliver()

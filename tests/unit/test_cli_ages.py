@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bus.event import format_time
-from services.cli.ages import age, moment, seconds, since, took
+from services.cli.ages import age, moment, seconds, since, size_of, took
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -31,6 +31,20 @@ def test_spans_are_read(text: str, span: float) -> None:
 def test_a_bad_span_says_how_to_write_one(text: str) -> None:
     with pytest.raises(ValueError, match="write seconds"):
         seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("4096", 4096), ("500MB", 500_000_000), ("2gb", 2_000_000_000), ("1.5 k", 1500), ("1TB", 10**12)],
+)
+def test_sizes_are_read(text: str, size: int) -> None:
+    assert size_of(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "big", "-1", "5 PB", "MB"])
+def test_a_bad_size_says_how_to_write_one(text: str) -> None:
+    with pytest.raises(ValueError, match="write bytes"):
+        size_of(text)
 
 
 @pytest.mark.parametrize(

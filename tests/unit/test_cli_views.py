@@ -161,7 +161,7 @@ STATUS: dict[str, Any] = {
     "epoch": "00000001.aa",
     "version": "0.1.0",
     "uptime": 7300,
-    "log": {"events": 12345, "bytes": 3_400_000, "free_bytes": 5e9},
+    "log": {"events": 12345, "bytes": 3_400_000, "free_bytes": 5e9, "synchronous": "FULL"},
     "clusters": {"online": 2, "offline": [{"path": "root.east.site2", "since": ago(300)}]},
     "commands": {
         "open": 4,
@@ -180,7 +180,7 @@ def test_tier_status() -> None:
         "clusters: 2 online, 1 offline",
         "commands: 4 open, 1 in doubt",
         "backlog:  4 commands",
-        "log:      12,345 events, 3.4 MB; 5.0 GB free on disk",
+        "log:      12,345 events, 3.4 MB; 5.0 GB free on disk; commits survive a power cut (FULL)",
         "",
         "OFFLINE           SINCE   REASON",
         "root.east.site2   5m      -",

@@ -23,11 +23,29 @@ def tier_status(answer: Answer, now: datetime) -> Text:
         ("clusters", f"{clusters['online']} online, {clusters.get('away', len(clusters['offline']))} offline"),
         ("commands", f"{commands['open']} open, {len(commands['in_doubt'])} in doubt"),
         ("backlog", counts(answer["backlog"])),
-        ("log", f"{log['events']:,} events, {size(log['bytes'])}; {size(log['free_bytes'])} free on disk"),
+        ("log", f"{log['events']:,} events, {size(log['bytes'])}; {size(log['free_bytes'])} free on disk{_worth(log)}"),
     ]
     if answer.get("metrics"):
         rows.append(("metrics", answer["metrics"]))
+    if log.get("oldest"):
+        rows.append(("", f"the oldest event is {since(log['oldest'], now)} old{_reclaimable(log)}"))
+    if log.get("trouble"):
+        rows.append(("trouble", f"no commands are accepted: {log['trouble']}"))
     return Text("\n\n").join([pairs(rows), *_troubles(clusters, commands, now)])
+
+
+def _reclaimable(log: Answer) -> str:
+    """What new events will fill before the file grows."""
+    free = log.get("reclaimable", 0)
+    return f"; {size(free)} of the file are free for new ones" if free else ""
+
+
+def _worth(log: Answer) -> str:
+    """What a commit of this tier survives, where it has said so."""
+    if (chosen := log.get("synchronous")) is None:
+        return ""
+    what = "commits survive a power cut" if chosen == "FULL" else "commits may be lost when power fails"
+    return f"; {what} ({chosen})"
 
 
 def _parent(link: Answer, now: datetime) -> Cell:

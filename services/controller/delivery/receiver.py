@@ -74,6 +74,20 @@ class Receiver:
         verdict = self._file(box, event)
         return verdict, self._due(box)
 
+    def skip(self, origin: str, epoch: str, number: int) -> list[Mail]:
+        """What is missing up to this number will not come: takes what is there, in order, and all that then is due."""
+        box = self._boxes.get(origin)
+        if box is None or box.cursor.epoch < epoch:
+            box = self._boxes[origin] = _Box(Cursor(epoch, 0))
+        if epoch < box.cursor.epoch or number <= box.cursor.number:
+            return []
+        due = []
+        for n in sorted(n for n in box.slots if n <= number):
+            slot = box.slots.pop(n)
+            due.append(Mail(Cursor(epoch, n), slot.event, slot.cover))
+        box.cursor = Cursor(epoch, number)
+        return due + self._due(box)
+
     def _file(self, box: _Box, event: Event) -> Verdict:
         # What stands for earlier numbers goes first: they must not be carried out on the way.
         for cover in event.supersedes:

@@ -37,10 +37,12 @@ def streams_from_below(log: Reader[Event], asker: str) -> dict[Stream, int]:
 
 @dataclass(slots=True)
 class Page:
-    """Events for one answer, each once; `more` if some did not fit."""
+    """Events for one answer, each once; `more` if some did not fit. Up to its floor, what is not in the page of a
+    mailbox was compacted away."""
 
     limit: int = PAGE_BYTES
     events: dict[str, Event] = field(default_factory=dict)
+    floors: dict[Mailbox, int] = field(default_factory=dict)
     size: int = 0
     more: bool = False
 
@@ -69,17 +71,23 @@ def answer_mail(
     number, so that however short the page is, the asker's first hole gets smaller.
     """
     page = Page(limit)
+    floors = log.mail_floors(asker)
     for box, mine in positions.select(mail_from_above(log, asker), buckets).items():
         after = held.get(box, 0)
+        floor = floors.get(box, 0)
         while after < mine:
             batch = log.mail(box, after=after, limit=_READ)
             if not batch:
                 break
             for mail in batch:
+                if after < min(mail.number - 1, floor):
+                    page.floors[box] = min(mail.number - 1, floor)
                 what = mail.cover or mail.event
                 if what is None or not page.add(what):
                     return page
-            after = batch[-1].number
+                after = mail.number
+        if after < floor:
+            page.floors[box] = floor
     return page
 
 
@@ -108,6 +116,20 @@ def shipment(log: Reader[Event], wants: list[tuple[Stream, int]], limit: int = P
 def admissible(events: Iterable[Event], asker: str) -> list[Event]:
     """Of what the asker ships, the events that are its own or its subtree's to ship."""
     return [event for event in events if is_under(event.source, asker)]
+
+
+def floors_below(floors: Iterable[tuple[str, str, int]], asker: str) -> dict[Stream, int]:
+    """Of the floors that the asker ships, those of sources at or below it."""
+    return {Stream(source, epoch): n for source, epoch, n in floors if is_under(source, asker)}
+
+
+def floors_above(floors: Iterable[tuple[str, str, str, int]], me: str) -> dict[Mailbox, int]:
+    """Of the floors that an ancestor answers, those of mail for `me` or below from above."""
+    return {
+        Mailbox(origin, epoch, target): n
+        for origin, epoch, target, n in floors
+        if is_under(target, me) and is_under(me, origin) and origin != me
+    }
 
 
 def relevant(events: Iterable[Event], me: str) -> list[Event]:

@@ -15,7 +15,7 @@ from bus.errors import OteError
 from bus.event import Draft, Event
 from bus.types import CANCEL, CANCELLED, RECEIVED, SUBMITTED, SUPERSEDED
 from services.tier.mail import Mail, may_repeat
-from store.api import Cursor, Tx
+from store.api import Cursor, Mailbox, Tx
 
 
 class OutOfOrder(OteError):
@@ -35,7 +35,7 @@ def accept(tx: Tx[Event], mail: Mail) -> None:
     """
     before = tx.cursors().get(mail.origin, Cursor("", 0))
     expected = before.number + 1 if before.epoch == mail.cursor.epoch else 1
-    if mail.cursor.number != expected:
+    if mail.cursor.number != expected and not _is_next(tx, mail, expected):
         raise OutOfOrder(mail.origin, mail.cursor.number, expected)
     tx.move_cursor(mail.origin, mail.cursor)
     if mail.cover is not None:
@@ -45,6 +45,13 @@ def accept(tx: Tx[Event], mail: Mail) -> None:
     elif mail.event is not None and mail.event.type == SUBMITTED and not _is_repeat(tx, mail.event):
         data = {"origin": mail.origin, "number": mail.cursor.number}
         tx.append(say(tx.source, RECEIVED, mail.event.data["command"], cause=mail.event.id, **data))
+
+
+def _is_next(tx: Tx[Event], mail: Mail, expected: int) -> bool:
+    """Whether all that is missing before this number was compacted away where it was."""
+    box = Mailbox(mail.origin, mail.cursor.epoch, tx.source)
+    here = tx.mail(box, after=expected - 1, limit=1)
+    return bool(here) and here[0].number == mail.cursor.number
 
 
 def _is_repeat(tx: Tx[Event], event: Event) -> bool:

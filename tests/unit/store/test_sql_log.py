@@ -149,7 +149,9 @@ class TestOpening:
         async with log_at(file) as log:
             await log.write(lambda tx: tx.append(Draft("ote.object.observed.v1", "s", told)))
         with closing(sqlite3.connect(file)) as db:
-            db.executescript("DROP TABLE observed; DROP TABLE tellers; PRAGMA user_version = 2;")
+            for table in ("observed", "tellers", "guarantees", "floors", "snapshots"):
+                db.execute(f"DROP TABLE {table}")
+            db.execute("PRAGMA user_version = 2")
             db.execute("DELETE FROM projections WHERE name = 'observed'")
             db.commit()
         async with log_at(file) as log:
@@ -193,6 +195,20 @@ class TestOpening:
             following = asyncio.ensure_future(anext(log.follow(), None))
             await eventually(lambda: log._tail.is_followed)
         assert await following is None
+
+
+class TestGuarantees:
+    async def test_the_log_records_what_its_commits_are_worth(self, tmp_path: Path) -> None:
+        for synchronous in (None, "NORMAL", None, "NORMAL", "FULL"):
+            async with log_at(tmp_path / "log.db", synchronous=synchronous) as log:
+                await log.write(lambda tx: tx.append(sample()))
+                kept = await log.read(lambda r: r.guarantees())
+                cursor = log._ledger.session.cursor
+                cursor.execute("PRAGMA synchronous")
+                assert cursor.fetchone() == ({"NORMAL": 1, "FULL": 2}[kept[-1].synchronous],)
+        assert [(one.synchronous, one.row) for one in kept] == [("FULL", 0), ("NORMAL", 1), ("FULL", 4)]
+        assert sorted(one.since for one in kept) == [one.since for one in kept]
+        assert verify(tmp_path / "log.db", Event.decode) == []
 
 
 class TestFollowing:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bus.event import Event
+from store.compaction import Retention, compact
 from store.sql import open_log
 from store.verify import Finding, verify
 from tests.unit.store.samples import Source, cancel, cluster, report, sample, stored, submitted
@@ -127,3 +128,54 @@ def test_what_is_no_database_is_told(tmp_path: Path) -> None:
     file = tmp_path / "log.db"
     file.write_bytes(b"hello" * 1000)
     assert kinds(verify(file, Event.decode)) == {"file"}
+
+
+async def test_a_compacted_log_is_whole_and_is_rebuilt_as_it_was(file: Path) -> None:
+    """Also when a second process compacts while a first one writes, and after a restart."""
+    tables = ("commands", "targets", "waypoints", "clusters", "objects", "streams", "boxes")
+
+    def told() -> dict[str, list[object]]:
+        with closing(sqlite3.connect(file)) as db:
+            return {name: db.execute(f"SELECT * FROM {name} ORDER BY 1, 2, 3").fetchall() for name in tables}
+
+    async with open_log(file, source="root.east", decode=Event.decode) as log:
+        await log.write(lambda tx: tx.append(report("succeeded", "c1", result=1)))
+        await log.write(lambda tx: tx.confirm("root", tx.streams("root.east")))
+        await log.flush()
+        before = told()
+        count = (await log.read(lambda r: r.counts()))["events"]
+        async with open_log(file, source="root.east", decode=Event.decode) as other:
+            done = await compact(other, Retention(older_than=0))
+        assert done.dropped >= 4
+        assert told() == before
+        event = await log.write(lambda tx: tx.append(submitted("c5", [(A, tx.number(A))])))
+        assert (await log.read(lambda r: r.counts()))["events"] == count - done.dropped + 1
+        assert event.to[0].number == 1, "the first in a new life"
+    assert await asyncio.to_thread(verify, file, Event.decode) == []
+    async with open_log(file, source="root.east", decode=Event.decode) as log:
+        await log.flush()
+        before = told()
+        await log.rebuild()
+        await log.flush()
+        assert told() == before
+        await compact(log, Retention(older_than=0))
+        await log.rebuild("commands")
+        await log.flush()
+        assert told() == before
+        assert await log.write(lambda tx: tx.append(sample(1)))
+    assert await asyncio.to_thread(verify, file, Event.decode) == []
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute("UPDATE floors SET number = number + 100 WHERE target = ''")
+    assert {finding.kind for finding in await asyncio.to_thread(verify, file, Event.decode)} == {"streams"}
+
+
+async def test_an_older_fold_is_made_anew_from_its_snapshot(file: Path) -> None:
+    async with open_log(file, source="root.east", decode=Event.decode) as log:
+        await log.write(lambda tx: tx.confirm("root", tx.streams("root.east")))
+        await compact(log, Retention(older_than=0))
+        before = await log.read(lambda r: r.commands())
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute("UPDATE projections SET version = 0 WHERE name = 'commands'")
+        db.execute("DELETE FROM commands")
+    async with open_log(file, source="root.east", decode=Event.decode) as log:
+        assert await log.read(lambda r: r.commands()) == before

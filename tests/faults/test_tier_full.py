@@ -1,0 +1,101 @@
+"""The disk under a tier is full: it refuses new commands and says why, goes on with what needs no disk, and takes
+everything up again when there is room."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from bus.errors import Unavailable
+from bus.event import new_id, parse_time
+from tests.faults.kit import Tier
+from tests.faults.load import local
+from tests.faults.world import World
+from tests.support import eventually
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+
+ROOM = 4096
+#: Ten heartbeats; a child may miss three (seconds).
+MISSED = 2.0
+
+
+@contextmanager
+def no_room(tier: Tier) -> Iterator[None]:
+    """No file of this tier's process can grow past its first pages: what a full disk does to it, without one."""
+    _, most = resource.prlimit(tier.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(tier.pid, resource.RLIMIT_FSIZE, (ROOM, most))
+    try:
+        yield
+    finally:
+        if tier.runs:
+            resource.prlimit(tier.pid, resource.RLIMIT_FSIZE, (most, most))
+
+
+async def refused(tier: Tier) -> dict[str, str]:
+    """What it says to a new command, which must not be that it is accepted."""
+    with pytest.raises(Unavailable) as told:
+        await tier.call("submit", {"id": new_id(), "to": "tag:site", "do": local(new_id(), 0)})
+    return {"message": told.value.message, "hint": told.value.hint or ""}
+
+
+async def trouble(tier: Tier) -> str | None:
+    answer = await tier.call("status", {})
+    found: str | None = answer["log"]["trouble"]
+    return found
+
+
+async def test_a_tier_without_room_refuses_commands_and_says_why(shared: World) -> None:
+    tier = shared["root.a.x"]
+    before = (await tier.call("status", {}))["log"]["events"]
+    with no_room(tier):
+        told = await refused(tier)
+        assert "the log was not written" in told["message"]
+        assert "disk" in told["hint"]
+        assert "not written" in (await trouble(tier) or "")
+        # What is there is still told, and nothing that was refused is among it.
+        status = await tier.call("status", {})
+        assert status["log"]["events"] <= before
+        assert await tier.call("commands", {})
+    accepted = await shared.load.submit("root.a.x", "root.a.x")
+    await eventually(lambda: shared.done(accepted), what="it accepts and carries out commands again")
+    assert await trouble(tier) is None
+    await shared.at_rest()
+
+
+@pytest.mark.parametrize("path", ["root", "root.a", "root.a.x"])
+async def test_what_flies_while_a_tier_has_no_room_arrives_later(shared: World, path: str) -> None:
+    shared.load.burst()
+    with no_room(shared[path]):
+        await refused(shared[path])
+        shared.load.burst()
+        # Heartbeats are missed, children come and go: nothing of it may end a tier that can not write it down.
+        for child in ("root.a", "root.a.x"):
+            if child.rpartition(".")[0] == path:
+                await shared.cut_off(child)
+                await eventually(lambda: _is_missed(shared, path, child), what=f"{path} misses {child}")
+                await shared.tree.links[child].heal()
+        await refused(shared[path])
+        assert shared[path].runs
+    await shared.at_rest()
+
+
+async def _is_missed(world: World, path: str, child: str) -> bool:
+    """Whether the tier has not heard of its child for so long that it must have tried to record it."""
+    answer = await world[path].call("clusters", {"select": child})
+    last_seen = parse_time(answer["clusters"][0]["last_seen"])
+    return (datetime.now(UTC) - last_seen).total_seconds() > MISSED
+
+
+async def test_a_tier_that_is_killed_without_room_starts_when_there_is_some(shared: World) -> None:
+    tier = shared["root.a.x"]
+    with no_room(tier):
+        shared.load.burst()
+        await refused(tier)
+        await tier.kill()
+    await tier.start()
+    await shared.at_rest()
