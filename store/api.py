@@ -456,13 +456,21 @@ class Log(Protocol[E]):
         ...
 
     def write(
-        self, op: Callable[[Tx[E]], T], *, lazy: bool = False, aside: bool = False, long: bool = False
+        self,
+        op: Callable[[Tx[E]], T],
+        *,
+        keep: bool = False,
+        lazy: bool = False,
+        aside: bool = False,
+        long: bool = False,
     ) -> Future[T]:
         """Runs op in the next group; the future has its result after the commit. Ops run in the order
-        in which they are handed over. A lazy op alone starts no commit: it rides with the next that is
-        not, or goes after a short while. An op that is put aside keeps its order among its like only: it
-        goes after a short while, with others, and holds up none for which somebody waits. A long op takes
-        milliseconds: it never runs on the event loop."""
+        in which they are handed over. When the database refuses (a full disk), an op that is to be kept waits until
+        it does not, in its place: no other that is kept overtakes it. It may run more than once then, and
+        where it is not known whether it was committed, after it was. A lazy op alone starts no commit: it rides with
+        the next that is not, or goes after a short while. An op that is put aside keeps its order among its like
+        only: it goes after a short while, with others, and holds up none for which somebody waits. A long op
+        takes milliseconds: it never runs on the event loop."""
         ...
 
     async def read(self, query: Callable[[Reader[E]], T], *, stale: bool = False) -> T:

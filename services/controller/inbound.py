@@ -125,7 +125,7 @@ class Inbound:
         self._unwritten += len(events)
         # Mail of this cluster comes before its `received`; copies for others hold up nobody.
         mine = any(to.path == self._me for event in events for to in event.to)
-        future = self._runtime.log.write(lambda tx: tx.record(events), lazy=mine, aside=not mine)
+        future = self._runtime.log.write(lambda tx: tx.record(events), keep=mine, lazy=mine, aside=not mine)
         future.add_done_callback(lambda done: self._recorded(done, len(events)))
 
     def _recorded(self, done: asyncio.Future[Recorded[Event]], count: int) -> None:
@@ -175,12 +175,12 @@ class Inbound:
             logger.warning("mail of an earlier life of its origin", id=event.id, source=event.source)
 
     def _take(self, mail: Mail) -> None:
-        future = self._runtime.log.write(lambda tx: target.accept(tx, mail), lazy=True)
+        future = self._runtime.log.write(lambda tx: target.accept(tx, mail), keep=True, lazy=True)
         future.add_done_callback(self._taken)
         self._runtime.mail.emit(mail)
 
     def _taken(self, done: asyncio.Future[None]) -> None:
-        """When the log refused, what is in memory is ahead of it: begin again from what is committed."""
+        """Where it was not the next for the log, what is in memory is ahead: begin again from what is committed."""
         if done.cancelled() or done.exception() is None or self._reloading:
             return
         logger.error("mail was not received; it will be again", error=str(done.exception()))

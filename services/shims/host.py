@@ -9,7 +9,7 @@ safe is executed again, what had started is in doubt and waits for a person.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
@@ -23,7 +23,6 @@ from services.shims import finals
 from services.shims.base import Answer, Request, ShimError
 from services.shims.doubt import in_doubt_here, verdicts_left
 from services.shims.job import (
-    SETTLED,
     AnyShim,
     Job,
     NotReceived,
@@ -33,8 +32,8 @@ from services.shims.job import (
     is_settled,
     keys_of,
     mail_in_log,
-    must_be_next,
     must_be_received,
+    once,
     transactional,
 )
 from services.shims.observer import AskingObserver, LogObserver, observers
@@ -45,7 +44,6 @@ from services.shims.work import Work, WorkQueue
 from services.tier.mail import Mail
 from services.tier.runtime import Runtime
 from store.api import Cursor, Tx
-from store.errors import StoreError
 
 logger = structlog.get_logger()
 
@@ -53,7 +51,7 @@ logger = structlog.get_logger()
 PATIENCE = 600.0
 #: A shim that nobody runs is tried again after this long, later more rarely (seconds).
 RETRY_FIRST, RETRY_LAST = 0.2, 5.0
-#: When the log refuses a result, it is offered again after this long (seconds).
+#: When a result can not be recorded yet, it is offered again after this long (seconds).
 REWRITE = 1.0
 
 #: Mail that is about another command.
@@ -78,8 +76,6 @@ class Host:
         self._stack = AsyncExitStack()
         self._own = TierShim()
         self._queries = Queries(runtime, self._shims)
-        #: The last work within the log on each object; None: the last that runs alone.
-        self._latest: dict[object, Job] = {}
         self._row = 0
         self._stopped = False
 
@@ -177,12 +173,8 @@ class Host:
             self._say(event, types.REFUSED, finals.no_shim(kind, self._shims))
             return
         command = str(event.data["command"])
-        if (known := self._queue.find(command)) is not None:
-            if cursor is None or not known.what.refused:
-                return
-            # The log had refused it, and its mail is received only now: in the order of that it is carried out.
-            known.what.gone = True
-            self._done(known)
+        if command in self._queue:
+            return
         resumed = cursor is None
         may_be_done = resumed and not transactional(shim)
         job = Job(event, shim, cursor, resumed, may_be_done, attempt=2 if resumed else 1)
@@ -216,31 +208,27 @@ class Host:
         job = work.what
         shim = job.shim
         request = self._request(job)
-        self._put_behind(work)
 
-        def op(tx: Tx[Event]) -> None:
+        def op(tx: Tx[Event]) -> Event | None:
             must_be_received(tx, job)
-            must_be_next(tx, job)
             if is_settled(tx, job):
-                job.final = ""
-                return
+                return None
             answer, drafts = execute_in(shim, tx, request)
             for draft in drafts:
                 tx.append(caused_by(job, draft))
             kind, data = finals.of_answer(answer)
-            job.final = tx.append(finals.draft(self._me, job.event, kind, data)).id
+            return tx.append(finals.draft(self._me, job.event, kind, data))
 
-        self._record(op, lambda: self._done(work), job)
+        self._record(op, lambda: self._done(work))
 
     async def _execute(self, work: Work[Job]) -> None:
         job = work.what
-        if await self._was_settled(job):
-            self._done(work)
-            return
         try:
-            await self._until(lambda: self._runtime.log.write(lambda tx: self._before(tx, job)))
+            is_left = await self._runtime.log.write(partial(self._before, job=job), keep=True)
         except NotReceived as error:
-            logger.error("a command has to come again", error=str(error))
+            logger.error("a command was not carried out; its mail comes again", error=str(error))
+            is_left = False
+        if not is_left:
             self._done(work)
             return
         observer = self._observers[job.shim.kind]
@@ -250,27 +238,14 @@ class Host:
         kind, data = (types.IN_DOUBT, finals.in_doubt()) if answer is None else finals.of_answer(answer)
         self._finish(work, kind, data)
 
-    def _before(self, tx: Tx[Event], job: Job) -> None:
-        """What must be committed before a shim does what can not be taken back."""
+    def _before(self, tx: Tx[Event], job: Job) -> bool:
+        """What is committed before a shim does what can not be taken back. False if the command has its final."""
         must_be_received(tx, job)
+        if is_settled(tx, job):
+            return False
         if not job.repeatable:
             tx.append(finals.draft(self._me, job.event, types.STARTED, {}))
-
-    async def _until(self, written: Callable[[], Awaitable[None]]) -> None:
-        """Returns when the log has taken it: a full disk delays a command, and loses none."""
-        while True:
-            try:
-                return await written()
-            except StoreError as error:
-                logger.error("a command has to wait for the log; trying again", error=str(error))
-            await asyncio.sleep(REWRITE)
-
-    async def _was_settled(self, job: Job) -> bool:
-        if not job.may_be_settled:
-            return False
-        await self._until(self._runtime.log.flush)
-        row = await self._runtime.log.read(lambda reader: reader.target(job.command, self._me))
-        return row is not None and row.state in SETTLED
+        return True
 
     async def _ask_shim(self, job: Job) -> Answer | None:
         """The shim's answer; None if nobody can know whether it has been done."""
@@ -311,58 +286,33 @@ class Host:
     def _finish(self, work: Work[Job], kind: str, data: Mapping[str, object]) -> None:
         draft = finals.draft(self._me, work.what.event, kind, data)
 
-        def op(tx: Tx[Event]) -> None:
+        def op(tx: Tx[Event]) -> Event | None:
             must_be_received(tx, work.what)
-            if not is_settled(tx, work.what):
-                tx.append(draft)
+            return None if is_settled(tx, work.what) else tx.append(draft)
 
         self._record(op, lambda: self._done(work))
 
-    def _put_behind(self, work: Work[Job]) -> None:
-        """What the log refuses is offered again, and must not be overtaken by later work on the same objects."""
-        job = work.what
-        if work.keys is None:
-            job.before = tuple(self._latest.values())
-            self._latest = {None: job}
-        else:
-            job.before = tuple(self._latest[key] for key in (None, *work.keys) if key in self._latest)
-            self._latest.update(dict.fromkeys(work.keys, job))
-
     def _done(self, work: Work[Job]) -> None:
-        work.what.written, work.what.before = True, ()
-        for key in (None, *(work.keys or ())):
-            if self._latest.get(key) is work.what:
-                del self._latest[key]
         self._begin(self._queue.done(work.id))
 
     def _say(self, event: Event, kind: str, data: Mapping[str, object]) -> None:
         draft = finals.draft(self._me, event, kind, data)
         self._record(lambda tx: tx.append(draft), lambda: None)
 
-    def _record(self, op: Callable[[Tx[Event]], object], then: Callable[[], None], job: Job | None = None) -> None:
-        """Writes until the log takes it: a full disk delays a result, and loses none. What was not received before
-        it is left: its mail comes again."""
+    def _record(self, op: Callable[[Tx[Event]], Event | None], then: Callable[[], None]) -> None:
+        """A full disk delays a result, and loses none: no later one overtakes it."""
 
-        def written(done: asyncio.Future[object]) -> None:
+        def written(done: asyncio.Future[None]) -> None:
             if self._stopped or done.cancelled():
                 return
-            error = done.exception()
-            if error is None or isinstance(error, NotReceived):
+            if (error := done.exception()) is None:
                 then()
                 return
             logger.error("a result was not recorded; trying again", error=str(error))
-            if job is not None:
-                job.refused = True
-            asyncio.get_running_loop().call_later(REWRITE, again)
+            asyncio.get_running_loop().call_later(REWRITE, self._record, op, then)
 
-        def again() -> None:
-            if job is None or not job.gone:
-                self._record(op, then, job)
-
-        if job is not None:
-            job.refused = False
         if not self._stopped:
-            self._runtime.log.write(op).add_done_callback(written)
+            self._runtime.log.write(once(op), keep=True).add_done_callback(written)
 
     # -- in doubt ----------------------------------------------------------------------------------
 
@@ -372,8 +322,7 @@ class Host:
         async with self._resolving:
             # Looked at first: what is tried again now may be done before the log has been read.
             at_work = command in self._queue
-            await self._until(self._runtime.log.flush)
-            original = await self._runtime.log.read(lambda reader: in_doubt_here(reader, command, self._me))
+            original = await self._runtime.log.write(lambda tx: in_doubt_here(tx, command, self._me), keep=True)
             if original is None or at_work:
                 logger.warning("not in doubt", command=command, verdict=verdict)
             elif verdict == "retry":

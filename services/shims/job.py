@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import structlog
@@ -25,9 +26,7 @@ AnyShim = Shim | TransactionalShim
 class Job:
     """One command at work. `resumed`: it was received in an earlier life of this process, and can not be
     withdrawn any more. `may_be_done`: a shim outside the log may have done it already. `idle` while it only
-    waits for somebody to run its shim. What works within the log comes after those `before` it, whatever the log
-    refuses: `final` is the id of its own final ("" if there is none to write), `written` once that is committed;
-    `refused` while it waits to be offered again, `gone` when its mail came again and it has another turn."""
+    waits for somebody to run its shim."""
 
     event: Event
     shim: AnyShim
@@ -37,11 +36,6 @@ class Job:
     may_be_done: bool = False
     attempt: int = 1
     idle: bool = False
-    before: tuple[Job, ...] = ()
-    final: str | None = None
-    written: bool = False
-    refused: bool = False
-    gone: bool = False
     task: asyncio.Task[None] | None = None
 
     @property
@@ -61,15 +55,9 @@ class Job:
 
 
 class NotReceived(OteError):
-    """The log refused the `received` that comes before this result: the mail comes again, and has its turn then."""
+    """The log refused the `received` that comes before this result; both are offered again."""
 
     code = "not-received"
-
-
-class NotNext(OteError):
-    """The log refused what comes before this on the same object: both are offered again."""
-
-    code = "not-next"
 
 
 def must_be_received(tx: Tx[Event], job: Job) -> None:
@@ -81,13 +69,19 @@ def must_be_received(tx: Tx[Event], job: Job) -> None:
         raise NotReceived(f"command {job.command} is not received yet")
 
 
-def must_be_next(tx: Tx[Event], job: Job) -> None:
-    """Raises NotReceived if the log has refused what comes before this job."""
-    for before in job.before:
-        if before.written or before.final == "":
-            continue
-        if before.final is None or tx.event(before.final) is None:
-            raise NotNext(f"command {before.command}, which comes before {job.command}, is not written yet")
+def once(op: Callable[[Tx[Event]], Event | None]) -> Callable[[Tx[Event]], None]:
+    """The op, which returns the last event that it wrote; it does nothing where an earlier try was committed and
+    nobody could know."""
+    last: str | None = None
+
+    def run(tx: Tx[Event]) -> None:
+        nonlocal last
+        if last is not None and tx.event(last) is not None:
+            return
+        event = op(tx)
+        last = None if event is None else event.id
+
+    return run
 
 
 #: What a fault in a shim's own code raises; what the log raises is another matter, and tried again.

@@ -223,7 +223,13 @@ class MemoryLog(Generic[E]):
             return query(MemoryReader(self._state, self._epoch))
 
     def write(
-        self, op: Callable[[Tx[E]], T], *, lazy: bool = False, aside: bool = False, long: bool = False
+        self,
+        op: Callable[[Tx[E]], T],
+        *,
+        keep: bool = False,
+        lazy: bool = False,
+        aside: bool = False,
+        long: bool = False,
     ) -> asyncio.Future[T]:
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         begin = time.perf_counter()

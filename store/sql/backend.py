@@ -135,6 +135,8 @@ class Database(ABC):
 
     errors: ClassVar[tuple[type[Exception], ...]]
     """What a statement may raise."""
+    faults: ClassVar[tuple[type[Exception], ...]]
+    """Those of them that would come again however often it is tried: the statement itself is wrong."""
     is_near: ClassVar[bool]
     """Whether a commit waits for nothing but the disk, so that the event loop may wait for it too."""
 
@@ -165,6 +167,10 @@ class Database(ABC):
     @abstractmethod
     def is_damage(self, error: BaseException) -> bool:
         """Whether it says that the database is broken, or that this is no log."""
+
+    def is_fault(self, error: BaseException) -> bool:
+        """Whether the statement is wrong, and not the database unable."""
+        return isinstance(original(error), self.faults)
 
     def explain(self, error: BaseException) -> str:
         """What to tell of an error of a write."""

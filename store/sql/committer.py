@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
@@ -23,8 +23,9 @@ PATIENCE = 3
 Op = Callable[[SqlTx[E]], Any]
 
 # Plain tuples: these are made for every write, and a NamedTuple takes ten times as long.
-Job = tuple[Op[E], Any, bool]
-"""An op, who waits for it (a token that the writer only hands back), and whether it is lazy."""
+Job = tuple[Op[E], Any, bool, bool]
+"""An op, who waits for it (a token that is only handed back), whether it is lazy, and whether it is kept when the
+database refuses it."""
 
 Done = tuple[Any, Any, BaseException | None]
 """Who waited, and the result, or else the error."""
@@ -33,12 +34,15 @@ Done = tuple[Any, Any, BaseException | None]
 @dataclass(slots=True)
 class Group(Generic[E]):
     """Jobs that were committed together (or failed), the life of the log after it, the events that
-    they stored, and those of them that are this tier's own."""
+    they stored, and those of them that are this tier's own. Jobs that are kept because of a refusal are to be
+    handed over again, before all others."""
 
     done: list[Done]
     epoch: str
     filed: list[Stored[E]] = field(default_factory=list)
     appended: list[E] = field(default_factory=list)
+    kept: list[Job[E]] = field(default_factory=list)
+    refusal: BaseException | None = None
 
 
 class _Spoiled(Exception):
@@ -59,6 +63,11 @@ class Committer(Generic[E]):
         self._behind_since: float | None = None
 
     @property
+    def epoch(self) -> str:
+        """The life of the log."""
+        return self._ledger.epoch
+
+    @property
     def is_behind(self) -> bool:
         """Whether projections have yet to follow."""
         return self._ledger.is_behind
@@ -71,9 +80,11 @@ class Committer(Generic[E]):
     def _is_late(self, seconds: float) -> bool:
         return self._behind_since is not None and time.monotonic() - self._behind_since > seconds
 
-    def run(self, jobs: list[Job[E]]) -> list[Group[E]]:
+    def run(self, jobs: list[Job[E]], *, warily: bool = False) -> list[Group[E]]:
         """One group, or, where one job of several failed, each job as a group of its own. No jobs: only the
-        projections follow."""
+        projections follow. `warily`: the first job alone, and the others only if the database does not refuse it."""
+        if warily:
+            return self._in_turn([jobs[:1], jobs[1:]])
         try:
             return [self._commit(jobs)]
         except Exception as error:
@@ -84,8 +95,18 @@ class Committer(Generic[E]):
                 with self._ledger.with_care():
                     return self.run(jobs)
             if len(jobs) > 1 and not isinstance(error, _Unavailable):
-                return [group for job in jobs for group in self.run([job])]
+                return self._in_turn([job] for job in jobs)
             return [self._failed(jobs, error)]
+
+    def _in_turn(self, parts: Iterable[list[Job[E]]]) -> list[Group[E]]:
+        """Each part as a group; after the refusal of a job that is kept, all others are refused too."""
+        groups: list[Group[E]] = []
+        for part in parts:
+            if groups and (refusal := groups[-1].refusal) is not None:
+                groups.append(self._refused(part, refusal))
+            elif part:
+                groups += self.run(part)
+        return groups
 
     def run_at_once(self, jobs: list[Job[E]]) -> list[Group[E]] | None:
         """The same, or None, and nothing has happened, where that might take a while: another process is just
@@ -108,7 +129,7 @@ class Committer(Generic[E]):
             raise _Unavailable from error
         tx = SqlTx(ledger, self._decode)
         done: list[Done] = []
-        for op, waiter, _ in jobs:
+        for op, waiter, *_ in jobs:
             before = ledger.changes
             try:
                 done.append((waiter, op(tx), None))
@@ -139,8 +160,16 @@ class Committer(Generic[E]):
         return not jobs or self._is_late(PATIENCE * FOLD_DELAY) or self._ledger.unfolded > MOST_UNFOLDED
 
     def _failed(self, jobs: list[Job[E]], error: Exception) -> Group[E]:
-        cause = error.__cause__ if isinstance(error, (_Spoiled, _Unavailable)) else error
-        return Group([(waiter, None, self._told(cause or error)) for _, waiter, _ in jobs], self._ledger.epoch)
+        cause = (error.__cause__ if isinstance(error, (_Spoiled, _Unavailable)) else None) or error
+        told = self._told(cause)
+        is_refusal = isinstance(cause, self._database.errors) and not self._database.is_fault(cause)
+        if is_refusal and any(keep for *_, keep in jobs):
+            return self._refused(jobs, told)
+        return Group([(waiter, None, told) for _, waiter, *_ in jobs], self._ledger.epoch)
+
+    def _refused(self, jobs: list[Job[E]], refusal: BaseException) -> Group[E]:
+        done: list[Done] = [(waiter, None, refusal) for _, waiter, _, keep in jobs if not keep]
+        return Group(done, self._ledger.epoch, kept=[job for job in jobs if job[3]], refusal=refusal)
 
     def _told(self, error: BaseException) -> BaseException:
         """The error for the caller: what the database says becomes an error of the store."""

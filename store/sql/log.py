@@ -103,15 +103,21 @@ class SqlLog(Generic[E]):
     # -- writing --------------------------------------------------------------------------------
 
     def write(
-        self, op: Callable[[Tx[E]], T], *, lazy: bool = False, aside: bool = False, long: bool = False
+        self,
+        op: Callable[[Tx[E]], T],
+        *,
+        keep: bool = False,
+        lazy: bool = False,
+        aside: bool = False,
+        long: bool = False,
     ) -> asyncio.Future[T]:
         if self._closed:
             raise StoreError(f"the log {self.where} is closed")
         done: asyncio.Future[T] = self._loop.create_future()
         if aside:
-            self._writer.put_aside((op, done, True))
+            self._writer.put_aside((op, done, True, keep))
         else:
-            self._writer.put((op, done, lazy), long=long)
+            self._writer.put((op, done, lazy, keep), long=long)
         return done
 
     def _deliver(self, group: Group[E]) -> None:

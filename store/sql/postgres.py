@@ -36,6 +36,7 @@ class PostgresDatabase(Database):
     """The log of `source` in the database at `url`."""
 
     errors = (psycopg.Error, sa.exc.SQLAlchemyError, OverflowError)
+    faults = (psycopg.IntegrityError, psycopg.DataError, psycopg.ProgrammingError, OverflowError)
     is_near = False
 
     def __init__(self, url: sa.URL, source: str, synchronous: str = "FULL") -> None:

@@ -25,6 +25,7 @@ class SqliteDatabase(Database):
     the process only."""
 
     errors = ERRORS
+    faults = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, OverflowError)
     is_near = True
 
     def __init__(self, path: Path, synchronous: str = "FULL") -> None:

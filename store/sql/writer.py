@@ -3,6 +3,9 @@
 While a group is committed the next one gathers, so a commit (an fsync) is shared by all who wait, and
 nobody waits for a timer. Only lazy jobs wait: for a job that is not lazy, or for a short while.
 
+When the database refuses to write, the jobs that are to be kept stay in front, in their order, and the first of
+them is tried alone now and then: while it is refused, so is everybody else.
+
 A small group is committed at once, on the event loop, where that takes no longer than the two hops to a
 thread and back would: on a quick disk. Else, and when another process is writing, a thread does it.
 """
@@ -15,11 +18,18 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic
 
+import structlog
+
 from store.api import E
+from store.errors import StoreError
 from store.sql.committer import Committer, Group, Job
 from store.times import Times
 
+logger = structlog.get_logger()
+
 MOST_LAZY = 500
+AGAIN = 0.5
+"""Seconds after which the database is tried again that has refused."""
 FEW = 4
 """Jobs of a group that may be committed on the loop."""
 QUICK = 0.003
@@ -41,6 +51,9 @@ class Writer(Generic[E]):
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
         self._waiting: list[Job[E]] = []
+        self._kept: list[Job[E]] = []
+        #: the database has refused, and has not yet taken what was kept
+        self._refused = False
         self._timer: asyncio.TimerHandle | None = None
         self._aside: list[Job[E]] = []
         self._aside_timer: asyncio.TimerHandle | None = None
@@ -59,6 +72,8 @@ class Writer(Generic[E]):
         self._waiting.append(job)
         self._idle.clear()
         self._long = self._long or long
+        if self._refused and (job[2] or job[3]):
+            return
         if not job[2] or len(self._waiting) >= MOST_LAZY:
             self._hurry()
         elif self._timer is None:
@@ -86,9 +101,10 @@ class Writer(Generic[E]):
         self._waiting, self._aside = self._aside + self._waiting, []
 
     async def stop(self) -> None:
-        """Returns when all that was put before is done, and the projections have followed."""
+        """Returns when all that was put before is done, and the projections have followed. What is still refused
+        then is given up."""
         self.call_in()
-        if self._waiting:
+        if self._waiting or self._kept:
             self._hurry()
         await self._idle.wait()
         if self._timer is not None:
@@ -96,6 +112,8 @@ class Writer(Generic[E]):
         if self._committer.is_behind:
             await self._loop.run_in_executor(self._thread, self._committer.run, [])
         self._thread.shutdown()
+        closed = StoreError("the log was closed before it could be written")
+        self._deliver(Group([(waiter, None, closed) for _, waiter, *_ in self._kept], self._committer.epoch))
 
     def _hurry(self) -> None:
         self._eager = True
@@ -110,7 +128,8 @@ class Writer(Generic[E]):
         if self._busy:
             return
         quick = self._is_quick()
-        jobs, self._waiting, self._eager, self._long = self._waiting, [], False, False
+        jobs, self._kept, self._waiting = self._kept + self._waiting, [], []
+        self._eager = self._long = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -121,6 +140,7 @@ class Writer(Generic[E]):
                 seconds = time.perf_counter() - begin
                 self._learn(seconds)
                 self._commits.add(seconds)
+                self._keep(groups)
                 self._finish(groups)
                 return
         self._begin(jobs)
@@ -132,14 +152,14 @@ class Writer(Generic[E]):
 
     def _is_quick(self) -> bool:
         """Whether what waits can be committed on the loop. Folding what is left can wait for the thread."""
-        return 0 < len(self._waiting) <= FEW and self._typical < QUICK and not self._long
+        return 0 < len(self._waiting) <= FEW and self._typical < QUICK and not (self._long or self._refused)
 
     def _learn(self, seconds: float) -> None:
         self._typical += WEIGHT * (seconds - self._typical)
 
     def _run(self, jobs: list[Job[E]]) -> tuple[list[Group[E]], float]:
         begin = time.perf_counter()
-        return self._committer.run(jobs), time.perf_counter() - begin
+        return self._committer.run(jobs, warily=self._refused), time.perf_counter() - begin
 
     def _ran(self, done: Future[tuple[list[Group[E]], float]]) -> None:
         """From the thread: one call into the loop for a whole group."""
@@ -156,10 +176,21 @@ class Writer(Generic[E]):
             self._learn(seconds)
         if any(group.done for group in groups):
             self._commits.add(seconds)
+        self._keep(groups)
         if self._eager and not self._is_quick():
             # The thread goes on while what it did is delivered.
             self._step()
         self._finish(groups)
+
+    def _keep(self, groups: list[Group[E]]) -> None:
+        """Puts what was refused before what waits."""
+        self._kept = [job for group in groups for job in group.kept]
+        refusal = next((group.refusal for group in groups if group.refusal is not None), None)
+        if refusal is not None and not self._refused:
+            logger.error("the log is not written; what came from others waits", error=str(refusal))
+        elif refusal is None and self._refused:
+            logger.info("the log is written again")
+        self._refused = refusal is not None
 
     def _finish(self, groups: list[Group[E]]) -> None:
         for group in groups:
@@ -168,6 +199,10 @@ class Writer(Generic[E]):
             return
         if self._eager:
             self._hurry()
+        elif self._refused:
+            self._idle.set()
+            if self._timer is None:
+                self._timer = self._loop.call_later(AGAIN, self._hurry)
         elif self._committer.is_due and any(group.done for group in groups):
             # Whoever waited has been answered: now is better than in the group of the next.
             self._begin([])
