@@ -315,6 +315,7 @@ class Asker:
             for stream, after in repair.lacking(mine, theirs)
             if link.helped.get(stream) != (after, mine[stream])
         ]
+        await self._ship_ahead(link, wants, sum(mine[stream] - held for stream, held in wants))
         under_way: set[asyncio.Task[None]] = set()
         async with asyncio.TaskGroup() as group:
             while wants:
@@ -330,6 +331,11 @@ class Asker:
             await self._ask(link, Ship(epoch=self._epoch, events=[], floors=gone[start : start + POSITIONS_LIMIT]))
         link.helped.update((stream, (theirs.get(stream, 0), mine[stream])) for stream in floors)
         await self._confirm(link, {stream: theirs.get(stream, 0) for stream in mine})
+
+    async def _ship_ahead(self, link: Link, wants: list[tuple[Stream, int]], missing: int) -> None:
+        urgent = await self._runtime.log.read(lambda reader: repair.ahead(reader, self._me, wants, missing))
+        for page in repair.pages(urgent, link.pace.size):
+            await self._ship(link, page)
 
     async def _ship(self, link: Link, page: repair.Page) -> None:
         if page.events:

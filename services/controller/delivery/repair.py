@@ -7,11 +7,12 @@ so one number each says everything. The functions here read one consistent, comm
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bus.event import Event
 from bus.paths import is_under
+from bus.types import ANNOUNCED, FINALS, JOINED, MAIL, OFFLINE, ONLINE, RECEIVED, STARTED
 from services.controller.delivery import positions
 from store.api import Cursor, Mailbox, Reader, Stream
 
@@ -19,6 +20,10 @@ from store.api import Cursor, Mailbox, Reader, Stream
 PAGE_BYTES = 60_000
 #: How much of one mailbox or stream is read at once.
 _READ = 500
+#: So many events that an ancestor lacks are a backlog, in which what is urgent goes ahead; and so many at most.
+BACKLOG, AHEAD = 500, 1000
+#: What people and other tiers wait for; all else is state, of which the latest will come.
+URGENT = (*sorted(MAIL), RECEIVED, STARTED, *FINALS, ANNOUNCED, JOINED, ONLINE, OFFLINE)
 #: About as many events as fill a page: what does not fit is read again for the next.
 _SHIPPED = 150
 
@@ -111,6 +116,30 @@ def shipment(log: Reader[Event], wants: list[tuple[Stream, int]], limit: int = P
         if len(batch) < _SHIPPED:
             wants.pop(0)
     return page
+
+
+def ahead(log: Reader[Event], me: str, wants: Sequence[tuple[Stream, int]], missing: int) -> list[Event]:
+    """Of a backlog of `missing` events what somebody waits for, in the order of this log, to be shipped before
+    the rest: what became of commands, and what clusters are. It is shipped again in its place, so that streams stay
+    dense and in order. Nothing, where the backlog is short or most of it is urgent."""
+    if missing < BACKLOG:
+        return []
+    found = log.events(types=URGENT, source=f"under:{me}", latest=True, limit=AHEAD)
+    behind = dict(wants)
+    urgent = [e for _, e in found if (e.seq or 0) > behind.get(Stream(e.source, e.epoch), e.seq or 0)]
+    return urgent if len(found) < AHEAD and 2 * len(urgent) < missing else []
+
+
+def pages(events: Iterable[Event], limit: int) -> Iterator[Page]:
+    """The events in order, as many on a page as one message should carry."""
+    page = Page(limit)
+    for event in events:
+        if not page.add(event):
+            yield page
+            page = Page(limit)
+            page.add(event)
+    if page.events:
+        yield page
 
 
 def admissible(events: Iterable[Event], asker: str) -> list[Event]:
