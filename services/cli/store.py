@@ -224,7 +224,8 @@ def _show_findings(log: str, findings: list[Finding], guarantees: list[Guarantee
         show(f"{log} is whole")
         for guarantee in guarantees:
             worth = "survives a power cut" if guarantee.synchronous == "FULL" else "survives a crash, not a power cut"
-            show(f"what is behind row {guarantee.row} {worth} ({guarantee.synchronous} since {guarantee.since})")
+            what = f"what came after row {guarantee.row}" if guarantee.row else "what is in it"
+            show(f"{what} {worth} ({guarantee.synchronous} since {guarantee.since})")
 
 
 @contextmanager

@@ -42,7 +42,7 @@ async def test_a_whole_log(ote: Ote, state: Path) -> None:
     assert (ran.code, ran.err) == (0, "")
     whole, worth = ran.lines
     assert whole == f"{state / 'log.db'} is whole"
-    assert worth.startswith("what is behind row 0 survives a power cut (FULL since 2")
+    assert worth.startswith("what is in it survives a power cut (FULL since 2")
     assert (await ote("store", "verify", "--log", str(state / "log.db"), "-o", "json")).json()["findings"] == []
 
 
