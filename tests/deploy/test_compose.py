@@ -1,6 +1,6 @@
 """compose.yaml for real: built, started, cut by docker's own means, healed. `make compose-test`.
 
-Skipped, with the reason, where there is no docker, or the base image cannot be had."""
+Skipped, with the reason, where there is no docker, or the base image cannot be had; `with-docker` sees to both."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 from tests.support import eventually, free_port
 
 ROOT = Path(__file__).parents[2]
-BASE = "python:3.11-slim-bookworm"
+BASE = os.environ.get("OTE_TEST_BASE", "python:3.11-slim-bookworm")
 SITE = "root.region.site"
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("OTE_")}
 BUILD = 900.0
@@ -91,7 +91,7 @@ def stack() -> Iterator[Stack]:
     need_base()
     stack = Stack(compose)
     try:
-        stack.compose("build", timeout=BUILD)
+        stack.compose("build", "--build-arg", f"BASE={BASE}", timeout=BUILD)
         stack.compose("up", "--detach", "--wait", timeout=300)
         yield stack
     finally:
