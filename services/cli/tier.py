@@ -8,15 +8,15 @@ import logging
 import os
 import sys
 from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any, TextIO, cast
 
 import structlog
 from cyclopts import Parameter
 from pydantic import ValidationError
 
 from bus.errors import BadRequest
+from services.cli.lossy import LossyStream
 from services.cli.options import Size, Span
 from services.controller.controller import Controller
 from services.shims.host import Host
@@ -202,33 +202,19 @@ def _host(runtime: Runtime) -> Host:
 
 
 def _say_ready(info: Mapping[str, Any]) -> None:
-    print(f"{info['path']} is up: {info['nats']} (log {info['log']})", flush=True)
+    out = LossyStream(sys.stdout)
+    out.write(f"{info['path']} is up: {info['nats']} (log {info['log']})\n")
     if info["leaf"] is not None:
-        print(f"children join with: ote tier --path {info['path']}.NAME --parent {info['leaf']}", flush=True)
+        out.write(f"children join with: ote tier --path {info['path']}.NAME --parent {info['leaf']}\n")
     if info["metrics"] is not None:
-        print(f"metrics for Prometheus: {info['metrics']}", flush=True)
-
-
-class _Lossy:
-    """A stream whose writes may be lost: a full disk under the log file of a tier must not end the tier."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> None:
-        with suppress(OSError):
-            self._stream.write(text)
-
-    def flush(self) -> None:
-        with suppress(OSError):
-            self._stream.flush()
+        out.write(f"metrics for Prometheus: {info['metrics']}\n")
 
 
 def _log_to_stderr(level: str) -> None:
     structlog.configure(
         processors=_processors(),
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(_Lossy(sys.stderr)),  # type: ignore[arg-type]
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, LossyStream(sys.stderr))),
         cache_logger_on_first_use=True,
     )
 
