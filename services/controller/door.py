@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
 import structlog
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from bus import paths, subjects, wire
@@ -48,7 +48,7 @@ class _Submitted(TypedDict):
     selector: str
     do: _Do
     digest: str
-    count: int
+    count: Annotated[int, Field(ge=1, le=_MOST)]
     key: NotRequired[str]
     lane: NotRequired[str]
 

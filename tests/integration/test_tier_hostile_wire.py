@@ -162,6 +162,8 @@ WRONG_MAIL: dict[str, dict[str, Any]] = {
     "args": {"data": {"do": {"verb": "apply", "args": []}}},
     "shim": {"data": {"do": {"verb": "apply", "shim": ["local"]}}},
     "count": {"data": {"count": "many"}},
+    "count of nobody": {"data": {"count": 0}},
+    "count that no column holds": {"data": {"count": HUGE}},
     "key": {"data": {"key": {}}},
     "lane": {"data": {"lane": [1]}},
 }
