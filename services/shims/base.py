@@ -97,8 +97,8 @@ class _Described(Protocol):
 
     async def describe(self) -> DescribeAnswer: ...
     def watch(self) -> AsyncIterator[WatchAnswer]:
-        """The objects it has, and it may be changes of them. It ends when all were told; a shim within the log
-        goes on for ever. Unavailable where it can not be said that these are all."""
+        """The objects it has, and it may be changes of them. It ends when all were told. Unavailable
+        where it can not be said that these are all."""
         ...
 
 

@@ -102,7 +102,8 @@ class Host:
         for shim in self._shims.values():
             if self._serves and transactional(shim):
                 run = in_log(shim, self._runtime.log)  # type: ignore[arg-type]
-                await self._stack.enter_async_context(ServedShim(self._runtime.bus, shim.kind, shim.describe, run))
+                served = ServedShim(self._runtime.bus, shim.kind, shim.describe, run, shim.watch)
+                await self._stack.enter_async_context(served)
         if self._serves:
             await self._queries.start()
             self._stack.push_async_callback(self._queries.stop)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Self
 
 import structlog
@@ -13,7 +14,7 @@ from bus import subjects, wire
 from bus.client import Bus, Message, Subscription
 from bus.errors import BadRequest, OteError
 from bus.event import Event, parse_time
-from bus.shim_messages import DescribeAnswer
+from bus.shim_messages import DescribeAnswer, WatchAnswer
 from services.shims.base import Answer, Request, TransactionalShim
 from services.shims.encoding import dump_answer, load_request
 from store.api import Log, Tx
@@ -43,24 +44,37 @@ def in_log(shim: TransactionalShim, log: Log[Event]) -> Run:
 
 
 class ServedShim:
-    """Answers `describe` and `execute` for the shim of this kind. As a context manager it starts and stops.
+    """Answers `describe` and `execute` for the shim of this kind, and `watch`, where it has objects. As a context
+    manager it starts and stops.
 
     A request whose deadline has passed is not begun. Every request is answered, also one that is none.
     """
 
-    def __init__(self, bus: Bus, kind: str, describe: Callable[[], Awaitable[DescribeAnswer]], run: Run) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        kind: str,
+        describe: Callable[[], Awaitable[DescribeAnswer]],
+        run: Run,
+        watch: Callable[[], AsyncIterator[WatchAnswer]] | None = None,
+    ) -> None:
         self._bus = bus
         self._kind = kind
         self._describe = describe
         self._run = run
+        self._watch = watch
         self._subscriptions: list[Subscription] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Returns when the server knows that the shim is there."""
-        for verb, handler in (("describe", self._described), ("execute", self._executed), (None, self._executed)):
+        described, executed = partial(self._answer, self._described), partial(self._answer, self._executed)
+        takers = {"describe": described, "execute": executed, None: executed}
+        if self._watch is not None:
+            takers["watch"] = partial(self._watched, self._watch)
+        for verb, answer in takers.items():
             subject = subjects.shim(self._kind, verb)
-            self._subscriptions.append(await self._bus.subscribe(subject, self._taker(handler), queue="shim"))
+            self._subscriptions.append(await self._bus.subscribe(subject, self._taker(answer), queue="shim"))
         await self._bus.flush()
 
     async def stop(self) -> None:
@@ -79,11 +93,11 @@ class ServedShim:
     async def __aexit__(self, *exc: object) -> None:
         await self.stop()
 
-    def _taker(self, handler: Callable[[bytes], Awaitable[bytes]]) -> Callable[[Message], None]:
+    def _taker(self, answer: Callable[[Message], Coroutine[Any, Any, None]]) -> Callable[[Message], None]:
         def take(message: Message) -> None:
             if len(self._tasks) >= ROOM:
                 raise asyncio.QueueFull
-            task = asyncio.create_task(self._answer(handler, message), name=f"shim {self._kind}")
+            task = asyncio.create_task(answer(message), name=f"shim {self._kind}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -108,6 +122,15 @@ class ServedShim:
         except BadRequest as error:
             too_large = Answer.failed("too-large", f"it was done, and the answer does not fit: {error.message}")
             message.respond(dump_answer(too_large), wire.JSON_HEADERS)
+
+    async def _watched(self, watch: Callable[[], AsyncIterator[WatchAnswer]], message: Message) -> None:
+        """A message for each object, and an empty one. Where not all could be told, that one does not come."""
+        try:
+            async for told in watch():
+                message.respond(wire.dump_body(told.dump()), wire.JSON_HEADERS)
+            message.respond(b"")
+        except Exception as error:
+            logger.warning("not all objects were told", kind=self._kind, error=str(error))
 
     async def _described(self, data: bytes) -> bytes:
         described: dict[str, Any] = (await self._describe()).dump()

@@ -13,6 +13,7 @@ import pytest
 from bus.client import Bus, Message, NoAnswer
 from bus.errors import BadMessage, BadRequest, Unavailable
 from bus.event import Event, format_time, new_id
+from bus.shim_messages import WatchAnswer
 from services.shims import remote
 from services.shims.base import Answer, Request, idempotent, objects_of
 from services.shims.local import LocalShim
@@ -225,7 +226,7 @@ async def test_a_watch_that_tells_nonsense(bus: Bus, theirs: Bus) -> None:
 async def test_the_local_shim_on_the_bus(bus: Bus, theirs: Bus) -> None:
     log: MemoryLog[Event] = MemoryLog("root.site1")
     local = LocalShim(log)
-    async with ServedShim(theirs, local.kind, local.describe, in_log(local, log)):
+    async with ServedShim(theirs, local.kind, local.describe, in_log(local, log), local.watch):
         shim = RemoteShim(bus, "local")
         settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"}, "data": {"a": "1"}}
         made = await shim.execute(request("apply", manifest=settings))
@@ -233,6 +234,8 @@ async def test_the_local_shim_on_the_bus(bus: Bus, theirs: Bus) -> None:
         assert (await shim.execute(request("get", kind="ConfigMap", name="web"))).result["data"] == {"a": "1"}
         missing = await shim.execute(request("get", kind="ConfigMap", name="none"))
         assert missing.error and missing.error.code == "not-found"
+        [told] = [told async for told in shim.watch()]
+        assert (told.type, told.object["data"]) == ("applied", {"a": "1"})
         wrong = await shim.execute(request("apply", manifest={"kind": "ConfigMap"}))
         assert wrong.error and wrong.error.field == "manifest.metadata.name"
     with pytest.raises(NoAnswer) as caught:
@@ -272,3 +275,19 @@ async def test_a_failing_shim_answers(bus: Bus, theirs: Bus) -> None:
 
 async def _described() -> Any:
     raise BadMessage("no description")
+
+
+async def test_a_watch_that_fails_in_the_middle_says_not_that_it_was_all(
+    bus: Bus, theirs: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "ASIDE", 0.1)
+    log: MemoryLog[Event] = MemoryLog("root.site1")
+    local = LocalShim(log)
+
+    async def half() -> AsyncIterator[WatchAnswer]:
+        yield WatchAnswer(type="applied", object={"name": "a"})
+        raise Unavailable("no more")
+
+    async with ServedShim(theirs, local.kind, local.describe, in_log(local, log), half):
+        with pytest.raises(Unavailable, match="has not said"):
+            assert not [told async for told in RemoteShim(bus, "local").watch() if told.object["name"] != "a"]

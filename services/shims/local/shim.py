@@ -9,7 +9,7 @@ need not be there first, and deleting one deletes nothing in it.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from bus.errors import OteError
 from bus.event import Draft, Event
@@ -28,7 +28,7 @@ DELETED = "ote.object.deleted.v1"
 
 
 class LocalShim:
-    """The shim of kind `local`. `log` is only followed, by `watch`: a command reads its transaction. `nodes` is
+    """The shim of kind `local`. `log` is only read, by `watch`: a command reads its transaction. `nodes` is
     what its nodes have, as `2*cpu=4,memory=8Gi`; BadRequest if that is wrong."""
 
     kind: Final = "local"
@@ -82,13 +82,9 @@ class LocalShim:
         return Answer.done(result), [_draft(tx.source, change) for change in view.changes]
 
     async def watch(self) -> AsyncIterator[WatchAnswer]:
-        """All objects, then each change, for ever. A deleted object is told by its name alone."""
-        objects, row = await self._log.read(lambda reader: (reader.objects(), reader.last_row()))
-        for object in objects:
+        """All objects. What becomes of them the log tells whoever follows it."""
+        for object in await self._log.read(lambda reader: reader.objects()):
             yield WatchAnswer(type="applied", object=object)
-        async for batch in self._log.follow(after=row, types=(APPLIED, DELETED)):
-            for stored in batch:
-                yield _told(stored.event.type, stored.event.data)
 
 
 def _draft(source: str, change: Change) -> Draft:
@@ -98,12 +94,3 @@ def _draft(source: str, change: Change) -> Draft:
     api_version, kind, namespace, name = change.reference
     gone = {"apiVersion": api_version, "kind": kind, "namespace": namespace, "name": name}
     return Draft(DELETED, event_subject(DELETED, source), gone | by, shared=False)
-
-
-def _told(type: str, data: Mapping[str, Any]) -> WatchAnswer:
-    if type == APPLIED:
-        return WatchAnswer(type="applied", object=data["object"])
-    metadata = {"name": data["name"], "namespace": data["namespace"]} if data["namespace"] else {"name": data["name"]}
-    return WatchAnswer(
-        type="deleted", object={"apiVersion": data["apiVersion"], "kind": data["kind"], "metadata": metadata}
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -321,16 +320,7 @@ def test_what_a_command_touches(cluster: Cluster) -> None:
     assert idempotent(cluster.shim, "apply") and not idempotent(cluster.shim, "explode")
 
 
-async def test_watch_tells_what_is_there_and_what_changes(cluster: Cluster) -> None:
-    cluster.do("apply", {"manifest": SHOP})
-    watch = cluster.shim.watch()
-
-    async def told() -> str:
-        answer = await asyncio.wait_for(anext(watch), 5)
-        return f"{answer.type} {answer.object['kind']} {answer.object['metadata'].get('namespace')}"
-
-    assert await told() == "applied Namespace None"
-    cluster.do("apply", {"manifest": SERVICE})
-    assert await told() == "applied Service shop"
-    cluster.do("delete", {"manifests": [SERVICE, SHOP]})
-    assert [await told(), await told()] == ["deleted Service shop", "deleted Namespace None"]
+async def test_watch_tells_what_is_there_and_ends(cluster: Cluster) -> None:
+    cluster.do("apply", {"manifests": [SHOP, SERVICE]})
+    told = [answer async for answer in cluster.shim.watch()]
+    assert [(one.type, one.object["kind"]) for one in told] == [("applied", "Namespace"), ("applied", "Service")]
