@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
+import re
 import socket
 
-from bus.errors import Unavailable
+from bus.errors import BadRequest, Unavailable
 
 # Below the ranges from which systems take the ports of outgoing connections and Kubernetes its node
 # ports: a server that is down for a moment must find its port free when it comes back.
 LOWEST, HIGHEST = 20_000, 29_999
 ATTEMPTS = 200
+#: Trees that share a machine keep apart by it: a port whose server is down for a moment is nobody else's.
+RANGE = "OTE_FREE_PORTS"
 
 
 def free_port(host: str = "127.0.0.1", *, avoid: frozenset[int] = frozenset()) -> int:
-    """A port of `host` on which nobody listens now. Unavailable if none was found."""
+    """A port of `host` on which nobody listens now, between LOWEST and HIGHEST or in the range (`21000-21999`) that
+    the environment gives. Unavailable if none was found."""
+    lowest, highest = _range()
     for _ in range(ATTEMPTS):
-        port = random.randint(LOWEST, HIGHEST)
+        port = random.randint(lowest, highest)
         if port not in avoid and _is_free(host, port):
             return port
-    raise Unavailable(f"no free port between {LOWEST} and {HIGHEST} on {host}", hint="give the ports to listen on")
+    raise Unavailable(f"no free port between {lowest} and {highest} on {host}", hint="give the ports to listen on")
+
+
+def _range() -> tuple[int, int]:
+    text = os.environ.get(RANGE)
+    if text is None:
+        return LOWEST, HIGHEST
+    found = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text)
+    if found is None or not 0 < int(found[1]) <= int(found[2]) < 65536:
+        raise BadRequest(f"{text!r} is no range of ports", field=RANGE, hint="it looks like 21000-21999")
+    return int(found[1]), int(found[2])
 
 
 def hold(host: str, port: int) -> socket.socket:

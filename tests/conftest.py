@@ -13,8 +13,14 @@ import pytest
 from hypothesis import settings
 
 from bus.client import Bus
+from leafnodes.ports import HIGHEST, LOWEST, RANGE
 from tests.postgres import PostgresServer, binaries
 from tests.support import NatsServer
+
+# A server that a test kills must find its port again: no other worker may have taken it meanwhile.
+_SHARE = (HIGHEST + 1 - LOWEST) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_FIRST = LOWEST + _SHARE * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+os.environ.setdefault(RANGE, f"{_FIRST}-{_FIRST + _SHARE - 1}")
 
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("ote", deadline=None)

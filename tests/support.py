@@ -1,18 +1,18 @@
-"""What every test may need: a real NATS server, a free port, and waiting for a condition."""
+"""What every test may need: a real NATS server, and waiting for a condition."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-import random
 import shutil
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Self, TypeVar, overload
+
+from leafnodes.ports import free_port
 
 T = TypeVar("T")
 
@@ -46,21 +46,6 @@ async def eventually(condition: Callable[[], object], deadline: float = 5.0, *, 
             raise AssertionError(f"not within {deadline} s: {what or condition} (last: {value!r})") from failure
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, 0.05)
-
-
-def free_port() -> int:
-    """A port nobody listens on, below the range from which the kernel serves outgoing connections:
-    a client that tries to come back to a stopped server must not take the server's port itself."""
-    for _ in range(200):
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError("no free port")
 
 
 def nats_binary() -> str:

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.support import eventually, free_port
+from leafnodes.ports import free_port
+from tests.support import eventually
 
 ROOT = Path(__file__).parents[2]
 BASE = os.environ.get("OTE_TEST_BASE", "python:3.11-slim-bookworm")

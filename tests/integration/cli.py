@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from bus import messages, subjects
 from bus.client import Bus
 from bus.micro import Service
+from leafnodes.ports import RANGE
 
 REPO = Path(__file__).parents[2]
 DEADLINE = 60.0
@@ -50,7 +51,7 @@ class Ote:
 
     def __init__(self, cwd: Path, server: str | None) -> None:
         self.cwd = cwd
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("OTE_")}
+        kept = {name: value for name, value in os.environ.items() if name == RANGE or not name.startswith("OTE_")}
         self.environ = {**kept, "PYTHONPATH": str(REPO), "NO_COLOR": "1", **({"OTE_SERVER": server} if server else {})}
 
     async def __call__(self, *words: str, stdin: str = "") -> Ran:

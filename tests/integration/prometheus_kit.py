@@ -16,7 +16,8 @@ from typing import Any, Self
 import pytest
 import yaml
 
-from tests.support import eventually, free_port
+from leafnodes.ports import free_port
+from tests.support import eventually
 
 Answer = Any
 

@@ -10,7 +10,8 @@ import pytest
 
 from bus.client import Bus, Message, NoAnswer
 from bus.errors import BadMessage, BadRequest, OteError, Refused, Unavailable
-from tests.support import NatsServer, eventually, free_port
+from leafnodes.ports import free_port
+from tests.support import NatsServer, eventually
 
 Connect = Callable[..., Awaitable[Bus]]
 

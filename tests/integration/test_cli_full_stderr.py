@@ -7,8 +7,9 @@ import os
 import sys
 from pathlib import Path
 
+from leafnodes.ports import free_port
 from tests.integration.cli import Ote
-from tests.support import eventually, free_port
+from tests.support import eventually
 
 
 async def test_a_tier_that_can_write_no_log_line_carries_out_commands(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port
+from leafnodes.ports import RANGE, free_port
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").glob("*.md")))]
@@ -68,7 +68,7 @@ def test_the_commands_of_a_page_run(page: str, desk: Path) -> None:
     # `make` would run these very tests: that the targets exist is enough, and CI runs them.
     script = "\n".join(blocks(page)).replace("make ", "make --dry-run --quiet ")
     path = f"{desk / 'tools'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    env = {name: value for name, value in os.environ.items() if not name.startswith("OTE_")}
+    env = {name: value for name, value in os.environ.items() if name == RANGE or not name.startswith("OTE_")}
     code, said = run(with_free_ports(script), {**env, "PATH": path, "NO_COLOR": "1"}, desk)
     assert code == 0, said
 

@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 
 from bus.errors import BadRequest, NotFound, Unavailable
+from leafnodes.ports import free_port
 from leafnodes.runner import PortTaken, Runner
 from leafnodes.server import NatsServer
 from tests.integration.leafnodes_kit import FAST, Tree, answer, answered, is_linked, linked
-from tests.support import eventually, free_port
+from tests.support import eventually
 
 TIER = """
 import asyncio, sys

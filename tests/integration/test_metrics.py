@@ -16,11 +16,12 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
 from prometheus_client.parser import text_string_to_metric_families
 
+from leafnodes.ports import free_port
 from services.controller import metrics
 from tests.integration.lab_kit import ote
 from tests.integration.prometheus_kit import promtool
 from tests.integration.tiers import Tier, Tiers, crowd
-from tests.support import eventually, free_port
+from tests.support import eventually
 
 Head = dict[str, str]
 

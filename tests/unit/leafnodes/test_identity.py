@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bus.errors import Conflict, Unavailable
+from bus.errors import BadRequest, Conflict, Unavailable
 from leafnodes.identity import Identity, path_of, settle
-from leafnodes.ports import HIGHEST, LOWEST, free_port
+from leafnodes.ports import HIGHEST, LOWEST, RANGE, free_port
 
 HOST = "127.0.0.1"
 
@@ -70,6 +70,15 @@ def test_free_ports_are_outside_the_range_of_outgoing_connections() -> None:
     assert LOWEST <= port <= HIGHEST
     with socket.create_server((HOST, port)):
         pass
+
+
+def test_the_environment_gives_another_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(RANGE, "31000-31009")
+    assert all(31000 <= free_port() <= 31009 for _ in range(20))
+    for wrong in ("31000", "5-4", "0-9", "1-70000", "a-b"):
+        monkeypatch.setenv(RANGE, wrong)
+        with pytest.raises(BadRequest, match="no range of ports"):
+            free_port()
 
 
 def test_a_taken_port_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
