@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bus.errors import BadRequest, NotFound, Refused
-from bus.event import Event, format_time, new_id, now
+from bus.event import Event, format_time, new_id, parse_time
 from bus.messages import (
     CancelRequest,
     CommandRequest,
@@ -177,15 +177,29 @@ class Commands:
         """Says what became of a command in doubt at one target."""
 
         def op(tx: Tx[Event]) -> None:
-            submission.known_command(tx, request.id)
+            command = submission.known_command(tx, request.id)
             row = tx.target(request.id, request.target)
             if row is None:
                 _no_target(request)
+            elif request.as_ == "retry" and row.state == "in-doubt" and self._is_over(command):
+                raise Refused(
+                    f"command {request.id} is in doubt at {row.target}, and its time to live is over:"
+                    " it would not be done",
+                    field="id",
+                    hint="say what became of it, --as done or --as failed; what failed is sent anew by: ote retry ID"
+                    f" --target {row.target} --ttl TIME",
+                )
             else:
                 submission.resolve(tx, row, request.as_, request.actor)
 
         await self._runtime.commit(op, settled=True)
         return {"id": request.id, "target": request.target, "as": request.as_}
+
+    def _is_over(self, command: CommandRow) -> bool:
+        """Whether its time to live is over; its origin's clock counts."""
+        if command.expiresat is None:
+            return False
+        return self._runtime.clock.now_at(command.origin) >= parse_time(command.expiresat)
 
     async def retry(self, request: RetryRequest) -> dict[str, Any]:
         """Tries a command again at one target: what is in doubt under its own id, else as a new command."""
@@ -199,12 +213,6 @@ class Commands:
                 _no_target(request)
             elif row.state != "in-doubt":
                 return submission.anew(reader, command, row)
-            elif command.expiresat is not None and command.expiresat < now():
-                raise Refused(
-                    f"command {request.id} is in doubt at {row.target}, and its time to live is over",
-                    field="id",
-                    hint="say first that it did not take effect: ote resolve ID --target PATH --as failed; then retry",
-                )
             return None
 
         answer = {"id": request.id, "target": request.target, "retries": request.id}

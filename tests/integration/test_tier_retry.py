@@ -89,6 +89,9 @@ async def test_what_is_in_doubt_and_too_late_is_decided_first(tiers: Tiers) -> N
         with pytest.raises(Refused, match="its time to live is over") as caught:
             await site.ask("retry", {"id": id, "target": "site"})
         assert "--as failed" in str(caught.value.hint)
+        with pytest.raises(Refused, match="its time to live is over: it would not be done"):
+            await site.ask("resolve", {"id": id, "target": "site", "as": "retry"})
+        await site.becomes(id, "site", "in-doubt")
         await site.ask("resolve", {"id": id, "target": "site", "as": "failed"})
         await site.becomes(id, "site", "failed")
         again = (await site.ask("retry", {"id": id, "target": "site", "ttl": 60.0}))["id"]
