@@ -9,7 +9,11 @@ from __future__ import annotations
 
 class StoreError(Exception):
     """The log could not do what it was asked (disk full, file locked, closed, an id used twice), and
-    nothing of it happened."""
+    nothing of it happened. `hint`: what to look at, where the store knows."""
+
+    def __init__(self, what: str, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.hint = hint
 
 
 class LogDamaged(StoreError):

@@ -100,7 +100,8 @@ class Runtime:
             return await self.log.write(op)
         except StoreError as error:
             self.trouble = str(error)
-            raise Unavailable(str(error), hint="is the disk full? What was accepted before is safe") from error
+            hint = f"{error.hint}; " if error.hint else ""
+            raise Unavailable(str(error), hint=f"{hint}what was accepted before is safe") from error
 
     async def look(self, query: Callable[[Reader[Event]], T]) -> T:
         """The answer to what a person asks, over all that was done before. When the log can not be written it is

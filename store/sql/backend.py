@@ -177,6 +177,10 @@ class Database(ABC):
         return f"the log was not written: {plain(error)}"
 
     @abstractmethod
+    def remedy(self, error: BaseException) -> str | None:
+        """What to look at after an error of a write; None if that is not known."""
+
+    @abstractmethod
     def copy(self, file: Path) -> None:
         """Copies the log as it is at one moment, while others may write, to a new file in SQLite's format."""
 

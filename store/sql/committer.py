@@ -175,6 +175,6 @@ class Committer(Generic[E]):
         """The error for the caller: what the database says becomes an error of the store."""
         if not isinstance(error, self._database.errors):
             return error
-        told = StoreError(self._database.explain(error))
+        told = StoreError(self._database.explain(error), self._database.remedy(error))
         told.__cause__ = error
         return told

@@ -78,6 +78,15 @@ class PostgresDatabase(Database):
             return f"it is not known whether the log was written: {plain(error)}"
         return super().explain(error)
 
+    def remedy(self, error: BaseException) -> str | None:
+        if isinstance(cause := original(error), psycopg.errors.DiskFull):
+            return "the disk of the database is full: make room there"
+        if isinstance(cause, psycopg.errors.ReadOnlySqlTransaction):
+            return "the database takes no writes: see that it is no standby"
+        if isinstance(cause, psycopg.OperationalError) and not self.is_busy(error):
+            return "see that the database runs, and can be reached from here"
+        return None
+
     def copy(self, file: Path) -> None:
         """Row by row."""
         with closing(self.session()) as session:

@@ -19,6 +19,16 @@ ERRORS = (sqlite3.Error, sa.exc.SQLAlchemyError, OverflowError)
 BUSY_PAUSE = 0.001
 CHECKPOINT_PAGES = 1000
 
+_REMEDIES = {
+    sqlite3.SQLITE_FULL: "the disk is full: make room on it",
+    sqlite3.SQLITE_IOERR: "see whether the disk is full, or broken",
+    sqlite3.SQLITE_CANTOPEN: "see that the directory of the log is there",
+    sqlite3.SQLITE_READONLY: "see that the files of the log may be written",
+    sqlite3.SQLITE_BUSY: "some program holds the log's lock: ote doctor finds it",
+    sqlite3.SQLITE_CORRUPT: "the log is damaged: ote store verify",
+    sqlite3.SQLITE_NOTADB: "the log is damaged: ote store verify",
+}
+
 
 class SqliteDatabase(Database):
     """The file at `path`. With `synchronous` FULL what is committed survives a power cut, with NORMAL a crash of
@@ -46,6 +56,9 @@ class SqliteDatabase(Database):
 
     def is_damage(self, error: BaseException) -> bool:
         return _code(original(error)) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+    def remedy(self, error: BaseException) -> str | None:
+        return _REMEDIES.get(_code(original(error)))
 
     def copy(self, file: Path) -> None:
         """Page by page."""

@@ -41,8 +41,11 @@ async def test_a_tier_lives_through_a_restart_of_its_database(tiers: Tiers) -> N
         before = (await root.submit(SITE, "before"))["id"]
         await root.done(before)
         server.stop()
-        with pytest.raises(Unavailable):
+        with pytest.raises(Unavailable) as refused:
             await root.submit(SITE, "meanwhile")
+        assert refused.value.hint == (
+            "see that the database runs, and can be reached from here; what was accepted before is safe"
+        )
         server.start()
         after = [(await root.submit(to, "after"))["id"] for to in (SITE, "root")]
         for id in (before, *after):
