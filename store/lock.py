@@ -1,18 +1,19 @@
-"""Is somebody sitting on a log? For tools that look at the file of a tier, running or not."""
+"""Is somebody sitting on a log? For tools that look at the log of a tier, running or not."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from store.errors import LogDamaged
-from store.sql.backend import original
-from store.sql.sqlite import ERRORS, SqliteDatabase
+from store.sql.backend import original, plain
+from store.sql.where import database_at
 
 
-def is_locked(path: Path, patience: float) -> bool:
-    """Whether the write lock of the log in this file could not be had within `patience` seconds: a tier gives it up
-    after each commit. LogDamaged if the file is no log that can be opened. Blocks."""
-    database = SqliteDatabase(path)
+def is_locked(where: str | Path, patience: float, source: str | None = None) -> bool:
+    """Whether the write lock of the log in this file or database could not be had within `patience` seconds: a tier
+    gives it up after each commit. LogDamaged if there is no log that can be opened, StoreError if several are there
+    and no `source` says which. Blocks."""
+    database = database_at(where, source)
     try:
         session = database.session()
         try:
@@ -21,10 +22,10 @@ def is_locked(path: Path, patience: float) -> bool:
             session.roll_back()
         finally:
             session.close()
-    except ERRORS as error:
+    except database.errors as error:
         if database.is_busy(original(error)):
             return True
-        raise LogDamaged(f"{path}: {original(error)}") from error
+        raise LogDamaged(f"{database.where}: {plain(error)}") from error
     finally:
         database.dispose()
     return False

@@ -3,6 +3,7 @@ URL and nothing else."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -45,6 +46,18 @@ def guarantees_in(where: str | Path, source: str | None = None) -> list[Guarante
             return [Guarantee(*row) for row in connection.exec_driver_sql(database.texts[queries.GUARANTEES])]
     except database.errors as error:
         raise LogDamaged(f"{database.where}: {plain(error)}") from error
+
+
+def size_of(where: str | Path, source: str | None = None) -> int:
+    """Bytes that the log in this file or database takes. LogDamaged if it can not be read. Blocks."""
+    database = database_at(where, source)
+    try:
+        with closing(database.session()) as session:
+            return session.size()
+    except database.errors as error:
+        raise LogDamaged(f"{database.where}: {plain(error)}") from error
+    finally:
+        database.dispose()
 
 
 def shrink(path: Path) -> None:

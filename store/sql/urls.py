@@ -21,4 +21,10 @@ def short(url: sa.URL) -> str:
 
 def shown(where: str | Path) -> str:
     """Where a log is, as people may see it."""
-    return short(sa.make_url(str(where))) if is_remote(where) else str(where)
+    if not is_remote(where):
+        return str(where)
+    try:
+        return short(sa.make_url(str(where)))
+    except (sa.exc.ArgumentError, ValueError):
+        # What cannot be read may hold a password anywhere.
+        return "postgresql://"

@@ -21,7 +21,7 @@ def database_at(where: str | Path, source: str | None = None, synchronous: str =
         return SqliteDatabase(Path(where), synchronous)
     try:
         url = sa.make_url(where)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):
         raise StoreError(f"no URL of a database: {_FORMS}") from None
     if is_remote(where):
         return _postgres(url, source, synchronous)

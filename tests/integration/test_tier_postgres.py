@@ -75,6 +75,66 @@ async def test_the_tools_for_a_log_work_there_too(postgres: PostgresServer, tier
     assert (away.code, "secret" in away.err, "Traceback" in away.err) == (6, False, False)
 
 
+async def test_compacting_a_log_there(postgres: PostgresServer, tiers: Tiers, tmp_path: Path) -> None:
+    ote, url = Ote(tmp_path, None), postgres.url
+    root = await tiers.spawn("root", log_url=url)
+    ids = [(await root.submit("root", f"c{number}"))["id"] for number in range(30)]
+    for id in ids:
+        await root.done(id)
+    before = len(await root.log())
+    words = ("store", "compact", "--log", url, "--older-than", "0s")
+    dry = (await ote(*words, "--dry-run", "-o", "json")).json()
+    assert (dry["log"], dry["dry_run"], dry["shrunk"]) == ("postgresql:///ote", True, False)
+    assert dry["dropped"] >= 30 and len(await root.log()) >= before
+    done = await ote(*words, "-o", "json")
+    assert (done.code, done.err) == (0, "")
+    assert done.json()["dropped"] >= dry["dropped"]
+    # Its tier runs meanwhile, goes on, and still knows what became of the commands.
+    assert len(await root.log()) < before
+    assert (await root.done((await root.submit("root", "c"))["id"]))["summary"] == {"succeeded": 1}
+    assert (await root.done(ids[0]))["summary"] == {"succeeded": 1}
+    assert (await ote("store", "verify", "--log", url)).code == 0
+    size = done.json()["bytes"] // 2
+    smaller = await ote("store", "compact", "--log", url, "--to-size", str(size))
+    assert (smaller.code, "dropped" in smaller.out, "Traceback" in smaller.err) == (0, True, False)
+    assert (await ote("store", "verify", "--log", url)).code == 0
+    await root.kill()
+    await root.start()
+    assert (await root.done(ids[-1]))["summary"] == {"succeeded": 1}
+
+
+async def test_the_doctor_looks_into_a_log_there(postgres: PostgresServer, tiers: Tiers, tmp_path: Path) -> None:
+    ote, url = Ote(tmp_path, None), postgres.url
+    root = await tiers.spawn("root", log_url=url)
+    site = await tiers.spawn(SITE, root, log_url=url)
+    ote.environ["OTE_SERVER"] = root.info["nats"]
+
+    async def log_findings(*words: str) -> list[str]:
+        found = (await ote("doctor", "-o", "json", *words)).json()["findings"]
+        return [f"{one['severity']} {one['what']}" for one in found if one["check"] == "log"]
+
+    assert await log_findings("--log", url, "--path", "root") == []
+    assert await log_findings("--log", url, "--state", str(site.state)) == []
+    [unclear] = await log_findings("--log", url)
+    assert "holds several logs, say which: root, root.site" in unclear
+    [nowhere] = await log_findings("--state", str(site.state))
+    assert nowhere.startswith("note there is no log at")
+    with PostgresServer() as other:
+        [empty] = await log_findings("--log", other.url)
+        assert "there is no log in" in empty
+        gone = other.url
+    [away] = await log_findings("--log", gone)
+    assert away.startswith("error the log can not be opened")
+    await site.kill()
+    postgres.execute('UPDATE "root.site".clusters SET tags = \'{"lie": ""}\'')
+    ote.environ["OTE_TIER_LOG_URL"] = url
+    [lie] = await log_findings("--path", SITE)
+    assert lie.startswith("error postgresql:///ote is not whole")
+    assert (await ote("doctor", "--log", "log.db")).code == 2
+    [unread] = await log_findings("--log", "postgresql://me:secret@host:port/x")
+    assert "no URL of a database" in unread and "secret" not in unread
+
+
 async def test_who_joins_a_tier_must_use_its_log(postgres: PostgresServer, tiers: Tiers, tmp_path: Path) -> None:
     root = await tiers.grow("root", log_url=postgres.url)
     ote = Ote(tmp_path, None)

@@ -12,12 +12,12 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.text import Text
 
-from bus.errors import OteError, Unavailable
+from bus.errors import BadRequest, OteError, Unavailable
 from bus.event import format_time
 from bus.types import FORKED, REFUSED_CLUSTER
 from services.cli.doctor.finding import Finding, Severity, error, is_ill, worst_first
 from services.cli.doctor.look import Look
-from services.cli.doctor.machine import directory, program
+from services.cli.doctor.machine import directory, program, the_log, tier_path
 from services.cli.doctor.tree import judge
 from services.cli.exits import Exit
 from services.cli.local_api import PAGE, LocalApi, local_api
@@ -25,6 +25,7 @@ from services.cli.options import COMMON, Common
 from services.cli.printing import show, show_data, show_names
 from services.cli.render import count_of, safe
 from services.cli.where import Place, place
+from store.sql import is_remote
 
 #: Seconds between the two looks at the tier.
 PAUSE = 1.0
@@ -37,6 +38,8 @@ STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE:
 async def doctor(
     *,
     state: Annotated[Path | None, Parameter(metavar="DIR")] = None,
+    log: Annotated[str | None, Parameter(metavar="URL", env_var="OTE_TIER_LOG_URL")] = None,
+    path: Annotated[str | None, Parameter(metavar="PATH")] = None,
     verify: bool = False,
     common: Common = COMMON,
 ) -> Exit:
@@ -50,27 +53,36 @@ async def doctor(
 
         ote doctor
         ote doctor --state /var/lib/ote/site1 --verify
+        ote doctor --log postgresql://ote@db.example/ote --path root
         ote doctor -o json
 
     Parameters
     ----------
     state
         The state directory of a tier on this machine, to look into; that of a lab's tier is found by itself.
+    log
+        The database that its log is in, if it is not in the state directory; also OTE_TIER_LOG_URL.
+    path
+        Whose log, where a database holds several; that of the tier on the state directory is found by itself.
     verify
         Verify its log also where that takes a while: logs up to 64 MB are verified anyway.
     """
     tier = _tier(common, state)
     state = state or (tier.state if isinstance(tier, Place) else None)
-    machine = asyncio.create_task(asyncio.to_thread(_machine, state, verify), name="look at this machine")
-    path: str | None = None
+    if log is not None and not is_remote(log):
+        raise BadRequest(
+            f"{log!r} is no URL of a database", field="--log", hint="postgresql://USER@HOST/DATABASE; a file: --state"
+        )
+    machine = asyncio.create_task(asyncio.to_thread(_machine, state, log, path, verify), name="look at this machine")
+    answered: str | None = None
     try:
         if isinstance(tier, OteError):
             raise tier
-        path, findings = await _ask(Common(output=common.output, server=tier.url))
+        answered, findings = await _ask(Common(output=common.output, server=tier.url))
     except OteError as away:
         findings = [error("tier", "", f"no tier answers: {away.message}", _how_to_reach(away, state))]
-    findings += [*await machine, *program(needed=path is None)]
-    _print(path, worst_first(findings), common)
+    findings += [*await machine, *program(needed=answered is None)]
+    _print(answered, worst_first(findings), common)
     return Exit.FAILED if is_ill(findings) else Exit.OK
 
 
@@ -112,8 +124,12 @@ async def _told(api: LocalApi, type: str, back: timedelta) -> list[dict[str, Any
     return list((await api.ask("log", request))["events"])
 
 
-def _machine(state: Path | None, whole: bool) -> list[Finding]:
-    return list(directory(state, whole)) if state is not None else []
+def _machine(state: Path | None, log: str | None, path: str | None, whole: bool) -> list[Finding]:
+    found: list[Finding] = []
+    if state is not None:
+        found += directory(state, whole, log_is_elsewhere=log is not None)
+        path = path or tier_path(state)
+    return found if log is None else [*found, *the_log(log, whole, path)]
 
 
 def _how_to_reach(away: OteError, state: Path | None) -> str:

@@ -18,7 +18,9 @@ from services.cli.render import count_of, size
 from services.cli.store import LOG_FILE
 from store.errors import StoreError
 from store.lock import is_locked
+from store.sql import is_remote, shown
 from store.verify import verify
+from store.whose import size_of
 
 #: Bytes up to which a log is verified without being asked.
 QUICK = 64_000_000
@@ -37,7 +39,7 @@ def program(needed: bool) -> Iterator[Finding]:
         )
 
 
-def directory(state: Path, whole: bool) -> Iterator[Finding]:
+def directory(state: Path, whole: bool, *, log_is_elsewhere: bool) -> Iterator[Finding]:
     """The state directory of a tier; `whole`: verify its log, however large it is."""
     if not state.is_dir():
         yield error("state", str(state), f"there is no directory {state}", "give the --state of the tier")
@@ -50,10 +52,13 @@ def directory(state: Path, whole: bool) -> Iterator[Finding]:
         yield (warning if left else note)("state", str(state), f"{state}: {how}", start)
     yield from ports(state)
     log = state / LOG_FILE
-    if not log.is_file():
-        yield note("log", str(log), f"there is no log at {log}", "nothing, if the tier never ran; else see the disk")
+    if log_is_elsewhere:
         return
-    yield from the_log(log, whole, running)
+    if not log.is_file():
+        remedy = "nothing, if the tier never ran; --log URL, if its log is in a database; else see the disk"
+        yield note("log", str(log), f"there is no log at {log}", remedy)
+        return
+    yield from the_log(log, whole)
 
 
 def ports(state: Path) -> Iterator[Finding]:
@@ -75,29 +80,36 @@ def ports(state: Path) -> Iterator[Finding]:
             yield error("port", str(port), what, remedy)
 
 
-def the_log(log: Path, whole: bool, running: bool) -> Iterator[Finding]:
-    """The event log: that nobody sits on it, and that it is whole."""
-    verifying = f"ote store verify --log {log}"
+def the_log(where: Path | str, whole: bool, path: str | None = None) -> Iterator[Finding]:
+    """The event log in a file or database, that of the tier `path` where several are in one: that nobody sits on it,
+    and that it is whole."""
+    log = shown(str(where))
+    verifying = f"ote store verify --log {log}" + (f" --path {path}" if path else "")
     try:
-        if is_locked(log, PATIENCE):
-            holder = "something beside its tier" if running else "some program"
-            what = f"{holder} holds the write lock of {log} for more than {PATIENCE:g} s: nothing can be recorded"
-            yield error("log", str(log), what, f"find and end it: fuser -v {log}")
-            return
+        yield from _look_into(where, log, verifying, whole, path)
     except StoreError as damaged:
-        yield error(
-            "log", str(log), f"the log can not be opened: {damaged}", f"{verifying}; docs/operations.md, Backup"
-        )
+        remedy = "see that the database runs, and what is in it" if is_remote(str(where)) else verifying
+        what = f"the log can not be opened: {damaged}"
+        yield error("log", log, what, f"{remedy}; docs/operations.md, Backup")
+
+
+def _look_into(where: Path | str, log: str, verifying: str, whole: bool, path: str | None) -> Iterator[Finding]:
+    if is_locked(where, PATIENCE, path):
+        what = f"something holds the write lock of {log} for more than {PATIENCE:g} s: nothing can be recorded"
+        sessions = "SELECT * FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory'"
+        finding = f"in the database: {sessions}" if is_remote(str(where)) else f"fuser -v {log}"
+        yield error("log", log, what, f"find and end it: {finding}")
         return
-    if not whole and log.stat().st_size > QUICK:
-        what = f"{log} was not verified: it has {size(log.stat().st_size)}"
-        yield note("log", str(log), what, f"ote doctor --verify, or {verifying}; the tier may go on")
+    if not whole and (large := size_of(where, path)) > QUICK:
+        what = f"{log} was not verified: it has {size(large)}"
+        yield note("log", log, what, f"ote doctor --verify, or {verifying}; the tier may go on")
         return
-    if found := verify(log, Event.decode):
+    if found := verify(where, Event.decode, source=path):
         what = f"{log} is not whole: {count_of(len(found), 'finding')}, the first: {found[0].where}: {found[0].what}"
         derived = all(finding.kind not in ("file", "event") for finding in found)
-        remedy = f"stop the tier, then: ote store rebuild --log {log}" if derived else "docs/operations.md, Backup"
-        yield error("log", str(log), what, f"{verifying} lists all; {remedy}")
+        rebuilding = verifying.replace("verify", "rebuild", 1)
+        remedy = f"stop the tier, then: {rebuilding}" if derived else "docs/operations.md, Backup"
+        yield error("log", log, what, f"{verifying} lists all; {remedy}")
 
 
 def tier_pid(state: Path) -> int | None:
@@ -107,6 +119,14 @@ def tier_pid(state: Path) -> int | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return pid if Process(pid).alive() else None
+
+
+def tier_path(state: Path) -> str | None:
+    """The path of the tier that runs on this directory, or did not end in order."""
+    try:
+        return str(json.loads((state / "tier.json").read_text())["path"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _is_taken(port: int) -> bool:
