@@ -14,7 +14,7 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
-from bench import command, log, many
+from bench import command, failover, log, many
 from bench.harness import Result, save
 
 CASES: dict[str, Callable[[], Awaitable[list[Result]]]] = {
@@ -25,6 +25,8 @@ CASES: dict[str, Callable[[], Awaitable[list[Result]]]] = {
     "replay": log.replay,
     "fan-out": many.fan_out,
     "crowd": many.crowds,
+    "failover": failover.failover,
+    "fall-back": failover.fall_back,
 }
 
 

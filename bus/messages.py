@@ -27,6 +27,8 @@ from bus.contracts import (
     Verb,
     Wait,
 )
+from bus.link_messages import LinksAnswer as LinksAnswer
+from bus.link_messages import LinksRequest as LinksRequest
 from bus.object_messages import Object as Object
 from bus.object_messages import ObjectsAnswer as ObjectsAnswer
 from bus.object_messages import ObjectsRequest as ObjectsRequest

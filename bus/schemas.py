@@ -46,6 +46,8 @@ PUBLIC: dict[str, type[BaseModel]] = {
     "log.answer": messages.LogAnswer,
     "status.request": messages.StatusRequest,
     "status.answer": messages.StatusAnswer,
+    "links.request": messages.LinksRequest,
+    "links.answer": messages.LinksAnswer,
     "shim.describe.request": messages.DescribeRequest,
     "shim.describe.answer": messages.DescribeAnswer,
     "shim.execute.request": messages.ExecuteRequest,

@@ -102,6 +102,21 @@ def heartbeat(path: str) -> str:
     return f"ote.hb.{_checked(path)}"
 
 
+def pulse(path: str) -> str:
+    """What this tier tells those that are attached to it, several times in a heartbeat: it is there."""
+    return f"ote.pulse.{_checked(path)}"
+
+
+def guest(path: str) -> str:
+    """What a cluster that has lost its own parent asks of this tier: may it stay?"""
+    return f"ote.guest.{_checked(path)}"
+
+
+def wake(path: str) -> str:
+    """Tells a cluster that an ancestor has something for it: it should ask."""
+    return f"ote.wake.{_checked(path)}"
+
+
 def sync(depth: int, path: str) -> str:
     """What this cluster asks its path ancestor at this depth (0 is the root)."""
     if not 0 <= depth < paths.depth(_checked(path)):
@@ -127,6 +142,11 @@ def ask_tag(tag: str, scope: str) -> str:
 def query() -> str:
     """What the shims of this cluster are asked live: the tier's own, as the local API is."""
     return local("query")
+
+
+def server_events() -> str:
+    """What a tier's own NATS server tells of its connections: CONNECT, DISCONNECT and more."""
+    return "ote.local.server.>"
 
 
 def local(name: str) -> str:

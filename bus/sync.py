@@ -2,13 +2,15 @@
 
 A sync is up to three exchanges, the cheap one first, so that an idle link costs two digests:
 `compare` tells in which buckets the two logs differ, `mail` brings what the asker lacks, `held` and
-`ship` give the ancestor what it lacks. Numbers state only what is committed. Every answer echoes the
-asker's epoch: an answer to an earlier life is discarded.
+`ship` give the ancestor what it lacks, and `streams` brings what came to the ancestor by another way: of
+clusters below the asker that are attached elsewhere. `family` tells where the asker could attach. Numbers
+state only what is committed. Every answer echoes the asker's epoch: an answer to an earlier life is discarded.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from hashlib import blake2b
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgpack
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -79,8 +81,48 @@ class Ship(_Message):
     floors: list[StreamPosition] = []
 
 
-Ask = Annotated[Hello | Compare | AskMail | AskHeld | Ship, Field(discriminator="kind")]
+class AskStreams(_Message):
+    """What the ancestor holds of these streams, of sources below the asker, behind what the asker holds."""
+
+    kind: Literal["streams"] = "streams"
+    epoch: str
+    held: list[StreamPosition]
+    #: about so many bytes of events in the answer
+    limit: int = Field(60_000, ge=1, le=60_000)
+
+
+class AskFamily(_Message):
+    """Where could the asker attach, if its parent were lost?"""
+
+    kind: Literal["family"] = "family"
+    epoch: str
+
+
+Asks = Hello | Compare | AskMail | AskHeld | Ship | AskStreams | AskFamily
+Ask = Annotated[Asks, Field(discriminator="kind")]
 _ask: TypeAdapter[Ask] = TypeAdapter(Ask)
+
+
+class Relative(NamedTuple):
+    """A tier and where it is reached: host:port, without a login."""
+
+    path: str
+    leaf: str
+
+
+class Family(_Message):
+    """The tiers near a cluster, as an ancestor of it knows them: its parent, its parent's parent, some of its parent's
+    siblings, and of its own. Those that send others away are left out."""
+
+    parent: Relative | None = None
+    grandparent: Relative | None = None
+    uncles: list[Relative] = []
+    siblings: list[Relative] = []
+
+    @property
+    def digest(self) -> int:
+        """Differs where families do; never 0."""
+        return 1 + int.from_bytes(blake2b(self.pack(), digest_size=6).digest(), "big")
 
 
 class Answer(_Message):
@@ -94,7 +136,12 @@ class Answer(_Message):
     #: compare: the digests of each bucket, where the totals differ
     mail_buckets: list[int] | None = None
     stream_buckets: list[int] | None = None
-    #: mail; up to its floor, what has not come of a mailbox was compacted away: its target had received it
+    #: compare: the digest of the asker's family (0: unknown), and how the asker's parent is, as the ancestor sees it
+    family_digest: int = 0
+    parent_state: str | None = None
+    #: family
+    family: Family | None = None
+    #: mail, streams; up to its floor, what has not come of a mailbox was compacted away: its target had received it
     events: list[bytes] = []
     floors: list[MailPosition] = []
     more: bool = False

@@ -13,11 +13,15 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote as percent
 
+from bus import subjects
 from leafnodes.text import array, quote
 
 ACCOUNT = "OTE"
+SYSTEM = "SYS"
 NEVER_CROSS = ("ote.local.>", "$SRV.>")
 LOCAL_USER = "local"
+_CONNECTIONS = f"$SYS.ACCOUNT.{ACCOUNT}.>"
+_TOLD = subjects.server_events()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,16 @@ class PasswordAuth:
 
     def admission(self) -> str:
         """One account, which the leaf links join; each user only by its own kind of connection, so
-        that no anonymous leaf slips in as the local user."""
+        that no anonymous leaf slips in as the local user. What the server tells of this account's connections
+        comes to the tier as messages."""
         anyone = f"no_auth_user: {quote(LOCAL_USER)}\n" if self.clients is None else ""
-        return f"{anyone}accounts {{\n  {ACCOUNT}: {{ users: [\n{self._client()}\n{self._child()}\n  ] }}\n}}"
+        told = f"{{ stream: {{ account: {SYSTEM}, subject: {quote(_CONNECTIONS)} }}, to: {quote(_TOLD)} }}"
+        users = f"users: [\n{self._client()}\n{self._child()}\n  ]"
+        return (
+            f"{anyone}system_account: {SYSTEM}\naccounts {{\n"
+            f"  {SYSTEM}: {{ exports: [ {{ stream: {quote(_CONNECTIONS)} }} ] }}\n"
+            f"  {ACCOUNT}: {{ imports: [ {told} ], {users} }}\n}}"
+        )
 
     def _client(self) -> str:
         login = f"user: {quote(LOCAL_USER)}"

@@ -1,8 +1,9 @@
 """The configuration of one tier's nats-server.
 
 Why it says what it says:
-- All servers of one depth share a cluster name, without a cluster port: siblings then do not see each
-  other's interest, and moving between parents raises no false "loop detected", which costs 30 s.
+- All servers that are attached to one depth share a cluster name, without a cluster port: siblings then do not see
+  each other's interest, and moving between parents raises no false "loop detected", which costs 30 s. Who is
+  attached farther up than to its own parent takes the name that is usual there.
 - A remote tries its addresses in the order given (`no_randomize`) and no others: addresses that a
   parent tells would come first and slow the way back down. For the same reason none are told.
 - Short pings notice a dead link sooner, and lose data on a slow one, where a ping waits behind bulk.
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from bus import paths
 from bus.errors import BadRequest
@@ -28,6 +29,7 @@ COMPRESSIONS: tuple[str, ...] = get_args(Compression)
 LOOPBACK = "127.0.0.1"
 RECONNECT = 0.1
 PINGS_MISSED = 2
+DEFAULT_PORT = 7422
 SCHEMES = ("nats-leaf", "nats", "tls")
 
 
@@ -67,6 +69,8 @@ class ServerConfig:
     log_file: Path
     host: str = LOOPBACK
     parents: tuple[str, ...] = ()
+    level: int | None = None
+    """One more than the depth of the tier it is attached to, where that is not its parent."""
     tuning: Tuning = Tuning()
 
 
@@ -77,6 +81,19 @@ def parent_urls(parent: str | Sequence[str] | None) -> tuple[str, ...]:
         hint = "a parent looks like nats-leaf://user:password@host:port, the password percent-encoded"
         raise BadRequest("the parent's url is wrong", field="parent", hint=hint)
     return urls
+
+
+def at_address(url: str, address: str) -> str:
+    """The leaf url with the same login, but at `address` (host:port)."""
+    parts = urlsplit(url)
+    login = parts.netloc.rpartition("@")[0]
+    return urlunsplit(parts._replace(netloc=f"{login}@{address}" if login else address))
+
+
+def address_of(url: str) -> str:
+    """host:port of a leaf url."""
+    parts = urlsplit(url)
+    return netloc(parts.hostname or "", parts.port or DEFAULT_PORT)
 
 
 def is_loopback(host: str) -> bool:
@@ -101,7 +118,7 @@ ping_interval: {duration(tuning.ping_interval)}
 ping_max: {PINGS_MISSED}
 max_payload: {tuning.max_payload}
 write_deadline: {duration(tuning.write_deadline)}
-cluster {{ name: "ote-t{paths.depth(config.path)}" }}
+cluster {{ name: "ote-t{config.level or paths.depth(config.path)}" }}
 {config.auth.admission()}
 leafnodes {{
   host: {quote(config.host)}

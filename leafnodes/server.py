@@ -68,6 +68,7 @@ class NatsServer:
         self.path = paths.parse_path(path)
         self.state_dir = state_dir.resolve()
         self._parents = parent_urls(parent)
+        self._level: int | None = None
         self._host = host
         self._ports = (port, leaf_port, monitor_port)
         self._advertise = advertise or WILDCARDS.get(host, host)
@@ -151,8 +152,24 @@ class NatsServer:
             await asyncio.sleep(pause)
             await self._revive(process)
 
-    async def attach(self, parent: str | Sequence[str] | None) -> None:
-        """Moves this server to another parent (or to none) without touching any other link.
+    @property
+    def is_ours(self) -> bool:
+        """Whether this server can be moved and started again."""
+        return self._external_url is None
+
+    @property
+    def leaf_address(self) -> str:
+        """`leaf_url` without its login and scheme: host:port; "" for an external server."""
+        return netloc(self._advertise, self._known().leaf_port) if self.is_ours else ""
+
+    async def restart(self) -> None:
+        """Ends the process; `watch` starts it again on the same ports."""
+        if self._process is not None:
+            await self._process.end(GRACE)
+
+    async def attach(self, parent: str | Sequence[str] | None, *, level: int | None = None) -> None:
+        """Moves this server to another parent (or to none) without touching any other link. `level` is one more
+        than the depth of that parent, where it is not this tier's own.
 
         Returns when the server has the order; its link follows within milliseconds where the parent
         answers. Unavailable if the server refused: it stays where it was. While the server is down,
@@ -160,13 +177,14 @@ class NatsServer:
         if self._external_url is not None:
             raise BadRequest("the links of an external server are not ours to move", field="parent")
         async with self._lock:
-            before, self._parents = self._parents, parent_urls(parent)
+            before = self._parents, self._level
+            self._parents, self._level = parent_urls(parent), level
             if self._process is not None and self._process.alive():
                 try:
                     await self._runner.reload(self._process, self._config())
                 except Unavailable:
                     if self._process.alive():
-                        self._parents = before
+                        self._parents, self._level = before
                         raise
 
     async def __aenter__(self) -> Self:
@@ -235,6 +253,7 @@ class NatsServer:
             leaf_port=identity.leaf_port,
             monitor_port=identity.monitor_port,
             parents=self._parents,
+            level=self._level,
             auth=PasswordAuth(children=self._children_login(), clients=self._clients),
             pid_file=self.state_dir / "nats.pid",
             log_file=self.log_file,

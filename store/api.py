@@ -203,7 +203,9 @@ class TargetRow:
 @dataclass(frozen=True, slots=True)
 class ClusterRow:
     """A cluster as this tier knows it. `state` is online, offline or unknown, since `since`; `parent`
-    is None at a root; (`epoch`, `seq`) is the place of its latest announcement."""
+    is None at a root; (`epoch`, `seq`) is the place of its latest announcement. `leaf` is where others reach it
+    (host:port, or ""), `drained` whether it sends them away, `moved` the place of its own last word on where it is
+    attached; without one (seq 0) it is where its path says."""
 
     path: str
     name: str
@@ -220,6 +222,9 @@ class ClusterRow:
     since: str | None
     announced: str | None
     last_seen: str | None
+    leaf: str = ""
+    drained: bool = False
+    moved: tuple[str, int] = ("", 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,9 +129,12 @@ def _check_events(session: Session, decode: Callable[[bytes], Entry], progress: 
 
 
 def _follow(session: Session, decode: Callable[[bytes], Entry]) -> None:
-    """Folds what the writer had not come to: projections may be behind, not wrong."""
+    """Folds what the writer had not come to: projections may be behind, not wrong. What another version has folded
+    is made anew, as when the log is opened."""
     ledger = _ledger(session, decode)
     ledger.begin()
+    for projection in ledger.projector.outdated(ledger):
+        ledger.projector.rebuild(ledger, projection)
     ledger.flush()
     ledger.commit()
 

@@ -17,12 +17,13 @@ from services.cli.options import ALL, COMMON, Common, Moment, Paging
 from services.cli.printing import note, show, show_data, show_names
 from services.cli.views.clusters import cluster_table, cluster_tree
 from services.cli.views.commands import command_table
+from services.cli.views.links import links_view
 from services.cli.views.objects import object_name, object_table
 
 #: Commands that are listed where no limit is given.
 LATEST = 100
 
-app = App(name="get", help="Lists clusters, commands or objects.")
+app = App(name="get", help="Lists clusters, commands, objects or links.")
 
 
 @app.command
@@ -128,6 +129,25 @@ async def objects(
         request = {"on": on, "kind": kind, "namespace": namespace, "name": name, "at": at}
         rows, more = await api.listed("objects", request, paging)
     _print("objects", rows, object_name, common, lambda: _drawn(object_table, rows, wide=common.output == "wide"), more)
+
+
+@app.command
+async def links(*, common: Common = COMMON) -> None:
+    """Shows the links of this tier: to whom it is attached, where else it could be, and who is attached to it.
+
+    For example:
+
+        ote get links --tier root.east.site1
+        ote get links -o json
+    """
+    async with local_api(common) as api:
+        answer = await api.ask("links")
+    if common.output == "name":
+        show_names(place["path"] for place in answer["places"])
+    elif common.for_people:
+        show(links_view(answer, datetime.now(UTC)))
+    else:
+        show_data(answer, common.output)
 
 
 def _drawn(draw: Callable[..., Text], rows: Sequence[dict[str, Any]], **options: bool) -> Text:

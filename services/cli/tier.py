@@ -44,10 +44,14 @@ def tier(
     client_login: str | None = None,
     child_login: str | None = None,
     advertise: str | None = None,
+    failover: Annotated[bool | None, Parameter(negative="--no-failover")] = None,
+    fallback_after: Span | None = None,
+    reach: Annotated[list[str] | None, Parameter(metavar="PATH=HOST:PORT", negative=())] = None,
+    guests: int | None = None,
     nats_url: str | None = None,
     nats_binary: Path | None = None,
     synchronous: str | None = None,
-    metrics: bool | None = None,
+    metrics: Annotated[bool | None, Parameter(negative="--no-metrics")] = None,
     metrics_host: str | None = None,
     metrics_port: int | None = None,
     retain_for: Span | None = None,
@@ -105,7 +109,16 @@ def tier(
     child_login
         USER:PASSWORD of children; one is made, and kept, if not given.
     advertise
-        The host under which children reach this tier; --host if not given.
+        The host under which children, and those who have lost their parent, reach this tier; --host if not given.
+    failover
+        Attach elsewhere when the parent is lost; so it does, unless --no-failover is given. All tiers of a tree that
+        shall help each other take the same --child-login.
+    fallback_after
+        How long its own parent must have been healthy before it goes back.
+    reach
+        Where this site reaches the tier PATH, if not at the address that it announces. May be given several times.
+    guests
+        How many clusters that have lost their own parent this tier takes in.
     nats_url
         A NATS server that runs already, instead of one of its own.
     nats_binary
@@ -149,6 +162,10 @@ def tier(
         "client_login": client_login,
         "child_login": child_login,
         "advertise": advertise,
+        "failover": failover,
+        "fallback_after": fallback_after,
+        "reach": reach,
+        "guests": guests,
         "nats_url": nats_url,
         "nats_binary": nats_binary,
         "synchronous": synchronous,

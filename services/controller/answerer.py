@@ -11,13 +11,15 @@ from bus import paths, subjects
 from bus.client import Message
 from bus.errors import OteError
 from bus.event import Event, now
-from bus.sync import Answer, AskHeld, AskMail, Compare, Hello, Ship, unpack_ask
+from bus.paths import is_under
+from bus.sync import Answer, AskFamily, AskHeld, AskMail, Asks, AskStreams, Compare, Hello, Ship, unpack_ask
 from services.controller import door
 from services.controller.delivery import positions, repair
 from services.controller.inbound import Inbound
+from services.controller.links.kin import Kin
 from services.controller.volume import Volume
 from services.tier.runtime import Runtime
-from store.api import Mailbox, Reader, Recorded, Tx
+from store.api import Mailbox, Reader, Recorded, Stream, Tx
 from store.errors import StoreError
 
 logger = structlog.get_logger()
@@ -40,9 +42,10 @@ class Answerer:
     """Answers those below on `ote.sync.<depth>.>`."""
 
     def __init__(
-        self, runtime: Runtime, inbound: Inbound, admit: Admit, knows: Knows, shown: Callable[[str], None]
+        self, runtime: Runtime, inbound: Inbound, admit: Admit, knows: Knows, shown: Callable[[str], None], kin: Kin
     ) -> None:
         self._runtime = runtime
+        self._kin = kin
         self._knows = knows
         self._shown = shown
         self._inbound = inbound
@@ -81,7 +84,7 @@ class Answerer:
     def _blank(self, echo: str) -> Answer:
         return Answer(echo=echo, time=now(), instance=self._runtime.instance)
 
-    async def _reply(self, asker: str, ask: Hello | Compare | AskMail | AskHeld | Ship) -> Answer:
+    async def _reply(self, asker: str, ask: Asks) -> Answer:
         blank = self._blank(ask.epoch)
         if isinstance(ask, Hello):
             life = await self._runtime.log.read(lambda reader: _life(reader, asker))
@@ -94,6 +97,10 @@ class Answerer:
             return blank.model_copy(update=await self._mail(asker, ask))
         if isinstance(ask, AskHeld):
             return blank.model_copy(update=await self._held(asker, ask))
+        if isinstance(ask, AskStreams):
+            return blank.model_copy(update=await self._streams(asker, ask))
+        if isinstance(ask, AskFamily):
+            return blank.model_copy(update={"family": self._kin.told(asker)[0]})
         return blank.model_copy(update=await self._shipped(asker, ask))
 
     async def _compare(self, asker: str, ask: Compare) -> dict[str, object]:
@@ -106,6 +113,8 @@ class Answerer:
         return {
             "mail_buckets": None if positions.total(mine.mail) == ask.mail else mine.mail,
             "stream_buckets": None if positions.total(mine.streams) == ask.streams else mine.streams,
+            "family_digest": self._kin.told(asker)[1],
+            "parent_state": self._kin.state_of_parent(asker),
         }
 
     async def _mail(self, asker: str, ask: AskMail) -> dict[str, object]:
@@ -126,6 +135,14 @@ class Answerer:
     async def _held(self, asker: str, ask: AskHeld) -> dict[str, object]:
         mine = await self._runtime.log.read(lambda reader: repair.streams_from_below(reader, asker))
         return {"held": [(*stream, n) for stream, n in positions.select(mine, ask.buckets).items()]}
+
+    async def _streams(self, asker: str, ask: AskStreams) -> dict[str, object]:
+        """Events of clusters below the asker that came here by another way."""
+        theirs = {Stream(source, epoch): n for source, epoch, n in ask.held if is_under(source, asker)}
+        page = await self._runtime.log.read(lambda reader: repair.came_around(reader, asker, theirs, ask.limit))
+        if page.events:
+            self.shipped.add(len(page.events))
+        return {"events": page.bodies(), "more": page.more}
 
     async def _shipped(self, asker: str, ask: Ship) -> dict[str, object]:
         """Stores what was shipped; the answer after the commit is the acknowledgement."""

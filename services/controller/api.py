@@ -9,6 +9,7 @@ from bus import subjects
 from bus.micro import Service
 from services.controller.commands import Commands
 from services.controller.events import Events
+from services.controller.links.report import Report
 from services.controller.objects import Objects
 from services.controller.overview import Overview
 from services.controller.queries import Queries
@@ -30,6 +31,7 @@ def local_api(
     queries: Queries,
     objects: Objects,
     undo: Undo,
+    report: Report,
 ) -> Service:
     """The service, ready to start."""
 
@@ -64,4 +66,5 @@ def local_api(
     service.endpoint("undo", subjects.local("undo"), m.UndoRequest, undo.undo)
     service.endpoint("log", subjects.local("log"), m.LogRequest, events.read, limit=WAITERS)
     service.endpoint("status", subjects.local("status"), m.StatusRequest, status)
+    service.endpoint("links", subjects.local("links"), m.LinksRequest, report.links)
     return service

@@ -21,10 +21,11 @@ from bus import paths, subjects
 from bus.client import NoAnswer
 from bus.errors import OteError, Unavailable
 from bus.event import Event, now
-from bus.sync import Answer, AskHeld, AskMail, Compare, Hello, Ship, unpack_answer
+from bus.sync import Answer, AskFamily, AskHeld, AskMail, Asks, AskStreams, Compare, Hello, Ship, unpack_answer
 from services.controller import door
 from services.controller.delivery import positions, repair, submission
 from services.controller.inbound import Inbound
+from services.controller.links.kin import Kin
 from services.controller.pace import Pace
 from services.controller.volume import Volume
 from services.tier.outbox import Standing
@@ -87,8 +88,9 @@ class _Holdings:
 class Asker:
     """Keeps this tier and its ancestors in step. `links` says how each ancestor stands, nearest first."""
 
-    def __init__(self, runtime: Runtime, inbound: Inbound, renewed: Told, greeted: Told) -> None:
+    def __init__(self, runtime: Runtime, inbound: Inbound, renewed: Told, greeted: Told, kin: Kin) -> None:
         self._runtime = runtime
+        self._kin = kin
         self._greeted = greeted
         self._renewed = renewed
         self._inbound = inbound
@@ -97,6 +99,10 @@ class Asker:
         self.links = [Link(path) for path in ancestors]
         self._wake = asyncio.Event()
         self._round = 0
+        self._under_way: asyncio.Task[bool] | None = None
+        #: When an ancestor answered last (monotonic), and how the parent is as the nearest that answers sees it.
+        self.heard = float("-inf")
+        self.parent_state: str | None = None
         #: What repair has brought from above, and what it has carried there.
         self.taken, self.shipped = Volume(), Volume()
 
@@ -109,11 +115,31 @@ class Asker:
         """Something is missing: ask now."""
         self._wake.set()
 
+    def moved(self) -> None:
+        """This tier is attached elsewhere: nobody answers what was asked before."""
+        if self._under_way is not None:
+            self._under_way.cancel()
+        self.wake()
+
+    async def reaches(self, patience: float) -> bool:
+        """Whether an ancestor answers within so many seconds."""
+        nothing = AskHeld(epoch=self._epoch, buckets=[])
+        asking = {asyncio.create_task(self._ask(link, nothing, patience), name="ping") for link in self.links}
+        try:
+            while asking:
+                done, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+                if any(task.exception() is None for task in done):
+                    return True
+            return False
+        finally:
+            for task in asking:
+                task.cancel()
+
     async def run(self) -> None:
         """Asks for ever."""
         while self.links:
             self._wake.clear()
-            answered = await self._ask_round()
+            answered = await self._undisturbed()
             pause = self._runtime.settings.sync_interval
             if self.links[0].state == "down":
                 pause = min(pause, RETRY_FAR) if answered else RETRY
@@ -125,6 +151,15 @@ class Asker:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
 
+    async def _undisturbed(self) -> bool:
+        """A round, unless it is cut short."""
+        self._under_way = asyncio.create_task(self._ask_round(), name="ask")
+        try:
+            await asyncio.wait([self._under_way])
+        finally:
+            self._under_way.cancel()
+        return not self._under_way.cancelled() and self._under_way.result()
+
     async def _ask_round(self) -> bool:
         """True if an ancestor answered."""
         self._round += 1
@@ -132,7 +167,7 @@ class Asker:
         for link in self.links:
             try:
                 if not answered or not self._round % FAR_ROUNDS:
-                    await self._sync(link)
+                    await self._sync(link, nearest=not answered)
                 elif link.state != "up":
                     # Its clock decides what expires: that is learned at once, the rest can wait.
                     await self._greet(link)
@@ -143,7 +178,7 @@ class Asker:
                 break
         return answered
 
-    async def _sync(self, link: Link) -> None:
+    async def _sync(self, link: Link, nearest: bool) -> None:
         """One exchange with one ancestor: greet if it is new, compare, and mend what differs."""
         if link.state != "up" and not await self._greet(link):
             return
@@ -160,6 +195,8 @@ class Asker:
             link.turn("down", "it asks to be greeted")
             self.wake()
             return
+        if nearest:
+            await self._hear_of_kin(link, answer)
         async with asyncio.TaskGroup() as group:
             if answer.mail_buckets is not None:
                 buckets = positions.differing(mail, answer.mail_buckets)
@@ -172,6 +209,14 @@ class Asker:
                 same = mine.streams
             await self._confirm(link, same)
 
+    async def _hear_of_kin(self, link: Link, answer: Answer) -> None:
+        """Where this tier could attach, when that has changed. Of its parent an ancestor farther up tells more."""
+        self.parent_state = answer.parent_state
+        if answer.family_digest not in (0, self._kin.family.digest):
+            told = await self._ask(link, AskFamily(epoch=self._epoch))
+            if told.family is not None:
+                await self._kin.learn(told.family, link.path)
+
     @property
     def _epoch(self) -> str:
         return self._runtime.log.epoch
@@ -183,7 +228,7 @@ class Asker:
             if link.turn("refused", answer.refused):
                 logger.error("refused", ancestor=link.path, reason=answer.refused)
             return False
-        await self._renew_above(answer.life)
+        await asyncio.shield(self._runtime.spawn(self._renew_above(answer.life), "renew"))
         link.instance = answer.instance
         link.helped.clear()
         self._runtime.outbox.stand(Standing.ADMITTED)
@@ -226,7 +271,7 @@ class Asker:
 
         return await self._runtime.log.read(read)
 
-    async def _ask_page(self, link: Link, ask: AskMail | Ship) -> Answer:
+    async def _ask_page(self, link: Link, ask: AskMail | Ship | AskStreams) -> Answer:
         begin = time.monotonic()
         try:
             answer = await self._ask(link, ask, link.pace.patience)
@@ -237,9 +282,7 @@ class Asker:
         link.pace.went(time.monotonic() - begin)
         return answer
 
-    async def _ask(
-        self, link: Link, ask: Hello | Compare | AskMail | AskHeld | Ship, timeout: float = TIMEOUT
-    ) -> Answer:
+    async def _ask(self, link: Link, ask: Asks, timeout: float = TIMEOUT) -> Answer:
         subject = subjects.sync(paths.depth(paths.Path(link.path)), self._me)
         asked = datetime.now(UTC)
         message = await self._runtime.bus.request(subject, ask.pack(), timeout=timeout)
@@ -248,6 +291,7 @@ class Asker:
             raise OteError(answer.error)
         if answer.echo != self._epoch:
             raise OteError("an answer to an earlier life of this log")
+        self.heard = time.monotonic()
         self._runtime.clock.learn(link.path, answer.time, asked, datetime.now(UTC))
         return answer
 
@@ -262,7 +306,9 @@ class Asker:
                 ask = AskMail(epoch=self._epoch, buckets=part, held=known, limit=link.pace.size)
                 answer = await self._ask_page(link, ask)
                 floors = repair.floors_above(answer.floors, self._me)
-                if not await self._take(answer.events, floors) or not answer.more:
+                # What was begun is finished, whatever becomes of the link.
+                taking = self._runtime.spawn(self._take(answer.events, floors), "take mail")
+                if not await asyncio.shield(taking) or not answer.more:
                     break
 
     async def _parts(self, buckets: list[int]) -> list[list[int]]:
@@ -329,8 +375,34 @@ class Asker:
         gone = [(*stream, n) for stream, n in floors.items() if stream.source == self._me]
         for start in range(0, len(gone), POSITIONS_LIMIT):
             await self._ask(link, Ship(epoch=self._epoch, events=[], floors=gone[start : start + POSITIONS_LIMIT]))
+        await self._come_around(link, {stream: n for stream, n in theirs.items() if n > mine.get(stream, 0)}, mine)
         link.helped.update((stream, (theirs.get(stream, 0), mine[stream])) for stream in floors)
         await self._confirm(link, {stream: theirs.get(stream, 0) for stream in mine})
+
+    async def _come_around(self, link: Link, more: dict[Stream, int], mine: dict[Stream, int]) -> None:
+        """Events of clusters below that are, or were, attached elsewhere: they came to the ancestor by another way."""
+        wanted = [stream for stream in more if stream.source != self._me][:POSITIONS_LIMIT]
+        while wanted:
+            held = [(*stream, mine.get(stream, 0)) for stream in wanted]
+            answer = await self._ask_page(link, AskStreams(epoch=self._epoch, held=held, limit=link.pace.size))
+            taking = self._runtime.spawn(self._take_around(answer.events), "take events")
+            if not await asyncio.shield(taking) or not answer.more:
+                break
+            mine = (await self._holdings()).streams
+
+    async def _take_around(self, bodies: list[bytes]) -> int:
+        """Stores what came by another way; returns how much of it was new."""
+        events = [event for event in door.sound(bodies, "repair") if self._is_below(event.source)]
+        if not events:
+            return 0
+        recorded = await self._runtime.log.write(lambda tx: tx.record(events))
+        self.taken.add(len(recorded.new))
+        self._inbound.after_record(recorded)
+        self._runtime.observed.emit(recorded.new)
+        return len(recorded.new)
+
+    def _is_below(self, source: str) -> bool:
+        return source != self._me and paths.is_under(source, self._me)
 
     async def _ship_ahead(self, link: Link, wants: list[tuple[Stream, int]], missing: int) -> None:
         urgent = await self._runtime.log.read(lambda reader: repair.ahead(reader, self._me, wants, missing))

@@ -13,6 +13,9 @@ from services.controller.commands import Commands
 from services.controller.events import Events
 from services.controller.inbound import Inbound
 from services.controller.interest import Interest
+from services.controller.links.kin import Kin
+from services.controller.links.report import Report
+from services.controller.links.ways import Ways
 from services.controller.membership import Membership
 from services.controller.metrics import TierMetrics
 from services.controller.objects import Objects
@@ -38,12 +41,19 @@ class Controller:
         self._runtime = runtime
         self._answers = answers
         self.registry = Registry(runtime)
-        self.membership = Membership(runtime, self.registry)
+        self.kin = Kin(runtime, self.registry)
+        self.membership = Membership(runtime, self.registry, self.kin)
         self.inbound = Inbound(runtime, on_gap=lambda: self.asker.wake())
-        self.asker = Asker(runtime, self.inbound, renewed=self.membership.announce, greeted=self.membership.beat)
+        self.asker = Asker(
+            runtime, self.inbound, renewed=self.membership.announce, greeted=self.membership.beat, kin=self.kin
+        )
+        self.ways = Ways(runtime, self.registry, self.asker, self.kin)
+        self.inbound.stored.connect(self.ways.relay.see)
         self._mail = Interest(runtime.bus, self.inbound.on_mail)
         self._queries = Interest(runtime.bus, Queried(runtime, self.registry).on_query)
-        self._answerer = Answerer(runtime, self.inbound, self.membership.admit, self.membership.knows, self.asker.shown)
+        self._answerer = Answerer(
+            runtime, self.inbound, self.membership.admit, self.membership.knows, self.asker.shown, self.kin
+        )
         self.metrics = TierMetrics(runtime, self.registry, self.membership, self.asker, self._answerer, self.inbound)
         self._tracker = Tracker()
         self.commands = Commands(runtime, self.registry, self._tracker)
@@ -51,7 +61,10 @@ class Controller:
         queries = Queries(runtime, self.registry, self.commands)
         objects = Objects(runtime, self.registry, overview)
         undo = Undo(runtime, self.registry)
-        self._api = local_api(runtime, self.commands, self.registry, overview, Events(runtime), queries, objects, undo)
+        report = Report(runtime, self.kin, self.ways)
+        self._api = local_api(
+            runtime, self.commands, self.registry, overview, Events(runtime), queries, objects, undo, report
+        )
 
     async def start(self) -> None:
         """Takes up where the log stands, listens, and opens the local API last."""
@@ -63,6 +76,7 @@ class Controller:
         await self.registry.start()
         await self._listen()
         await self._answerer.start()
+        await self.ways.start()
         await self._runtime.bus.flush()
         if self._answers:
             await self._api.start()
@@ -74,6 +88,7 @@ class Controller:
             group.create_task(self.registry.run(self._refreshed), name="registry")
             group.create_task(self.membership.run(), name="membership")
             group.create_task(self.asker.run(), name="asker")
+            group.create_task(self.ways.run(), name="ways up and down")
             if "shims" not in self._runtime.settings.services:
                 group.create_task(self._follow_host(), name="follow the host")
 

@@ -22,7 +22,7 @@ from services.controller.delivery import repair, target
 from services.controller.delivery.receiver import Receiver, Verdict
 from services.tier.mail import Mail
 from services.tier.outbox import Standing
-from services.tier.runtime import Runtime
+from services.tier.runtime import Runtime, Signal
 from store.api import Mailbox, Reader, Recorded
 from store.errors import StoreError
 
@@ -46,6 +46,8 @@ class Inbound:
         self._passed: list[str] = []
         self._reloading = False
         self._unwritten = 0
+        #: Events of others that were stored just now.
+        self.stored: Signal[list[Event]] = Signal()
 
     async def start(self) -> None:
         """Takes up where the log stands, then listens."""
@@ -141,6 +143,8 @@ class Inbound:
         """Reports forks, and tells those above which commands are stored here on their way down."""
         if recorded.forks:
             self._report(recorded.forks)
+        if recorded.new:
+            self.stored.emit(recorded.new)
         passed = [e.data["command"] for e in recorded.new if e.type == SUBMITTED and self._passes(e)]
         if not passed:
             return

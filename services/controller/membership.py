@@ -24,6 +24,7 @@ from bus.messages import Heartbeat
 from bus.sync import Hello
 from bus.types import ANNOUNCED, JOINED, OFFLINE, ONLINE, REFUSED_CLUSTER
 from services.controller import lag
+from services.controller.links.kin import Kin
 from services.controller.registry import Registry
 from services.tier import tagging
 from services.tier.runtime import Runtime
@@ -51,9 +52,10 @@ class Child:
 class Membership:
     """This tier's place among its parent's children, and its own children."""
 
-    def __init__(self, runtime: Runtime, registry: Registry) -> None:
+    def __init__(self, runtime: Runtime, registry: Registry, kin: Kin) -> None:
         self._runtime = runtime
         self._registry = registry
+        self._kin = kin
         self._me = runtime.path
         self._started = time.monotonic()
         self.children: dict[str, Child] = {}
@@ -97,6 +99,8 @@ class Membership:
             "resources": resources(settings.state),
             "instance": self._runtime.instance,
             "depth": self._runtime.depth,
+            "leaf": self._runtime.leaf,
+            "drained": self._kin.drained,
         }
 
     def _event(self, kind: str, data: dict[str, Any]) -> Draft:
@@ -185,6 +189,8 @@ class Membership:
         row, child = self._registry.snapshot.rows.get(path), self.children[path]
         if row is None or row.instance != child.instance or child.last is None or child.heard < self._limit():
             return
+        if row.moved[1] and row.attached_to != self._me:
+            return  # it is on its way home, and says so itself
         if (row.state != "online" or row.attached_to != self._me) and path not in self._coming:
             self._coming.add(path)
             self._runtime.spawn(self._say_there(path), f"online {path}")
@@ -193,7 +199,7 @@ class Membership:
         """Records the first and every other coming."""
         row = self._registry.snapshot.rows.get(path)
         kind = JOINED if row is None or row.attached_to is None else ONLINE
-        data = {"path": path, "attached_to": self._me}
+        data = {"path": path, "attached_to": self._me, **self._of(path)}
         try:
             await self._runtime.log.write(lambda tx: tx.append(self._event(kind, data)))
             await self._registry.refresh()
@@ -231,10 +237,15 @@ class Membership:
         settings = self._runtime.settings
         return time.monotonic() - settings.heartbeat * settings.missed_heartbeats
 
+    def _of(self, path: str) -> dict[str, Any]:
+        """How far this tier knew the child's own words on where it is."""
+        row = self._registry.snapshot.rows.get(path)
+        return {"of": {"epoch": row.moved[0], "seq": row.moved[1]}} if row is not None and row.moved[1] else {}
+
     def _expected(self) -> Sequence[str]:
-        """The children that this tier holds to be online."""
+        """The children that this tier holds to be online, and here."""
         rows = self._registry.snapshot.rows.values()
-        return [row.path for row in rows if row.attached_to == self._me and row.state == "online"]
+        return [row.path for row in rows if self._me == row.attached_to == row.parent and row.state == "online"]
 
     def _heard(self, path: str) -> float:
         child = self.children.get(path)
@@ -244,7 +255,9 @@ class Membership:
         return format_time(datetime.now(UTC) - timedelta(seconds=time.monotonic() - self._heard(path)))
 
     async def _say_gone(self, gone: Sequence[str]) -> None:
-        drafts = [self._event(OFFLINE, {"path": path, "since": self._last_heard(path)}) for path in gone]
+        drafts = [
+            self._event(OFFLINE, {"path": path, "since": self._last_heard(path), **self._of(path)}) for path in gone
+        ]
         for path in gone:
             logger.warning("a child is offline", path=path)
         await self._runtime.log.write(lambda tx: [tx.append(draft) for draft in drafts])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -15,7 +15,8 @@ import structlog
 
 from bus import paths, tags
 from bus.errors import OteError
-from bus.types import ANNOUNCED, JOINED, OFFLINE, ONLINE
+from bus.sync import Relative
+from bus.types import ANNOUNCED, ATTACHED, JOINED, OFFLINE, ONLINE
 from services.controller.selector import Candidate, Index, common_tag, resolve
 from services.tier.runtime import Runtime
 from services.tier.settings import TIER_SHIM
@@ -24,7 +25,7 @@ from store.errors import StoreError
 
 logger = structlog.get_logger()
 
-TYPES = (ANNOUNCED, JOINED, ONLINE, OFFLINE)
+TYPES = (ANNOUNCED, ATTACHED, JOINED, ONLINE, OFFLINE)
 #: A wave of joins is read once.
 DEBOUNCE = 0.02
 #: Between two attempts to read it (seconds).
@@ -42,15 +43,42 @@ class Snapshot:
         """What selectors look at."""
         return Index([Candidate(row.path, row.tags) for row in self.rows.values() if row.announced])
 
+    @cached_property
+    def hosts(self) -> dict[str, list[Relative]]:
+        """For each tier its children to which others could attach, in order of path."""
+        found: dict[str, list[Relative]] = {}
+        for path in sorted(self.rows):
+            row = self.rows[path]
+            if row.leaf and row.parent is not None and not row.drained:
+                found.setdefault(row.parent, []).append(Relative(path, row.leaf))
+        return found
+
+    @cached_property
+    def guests(self) -> dict[str, str]:
+        """The clusters that are attached elsewhere than to their parent, and to whom."""
+        return {
+            path: row.attached_to
+            for path, row in self.rows.items()
+            if row.moved[1] and row.attached_to is not None and row.attached_to != row.parent
+        }
+
     def state(self, path: str) -> tuple[str, str | None, str | None]:
         """(online | offline | unknown, since, reason) as seen from this tier."""
         row = self.rows[path]
         if row.state != "offline":
-            for above in paths.ancestors(path):
+            for above in self._way(path):
                 behind = self.rows.get(above)
                 if behind is not None and behind.state == "offline":
                     return "offline", behind.since, f"behind {above}"
         return row.state, row.since, None
+
+    def _way(self, path: str) -> Iterator[str]:
+        """The tiers by which a cluster is reached, nearest first. Who is attached elsewhere is nearer to the root
+        there than before, so that the way ends."""
+        above = self.guests.get(path, paths.parent(path))
+        while above is not None:
+            yield above
+            above = self.guests.get(above, paths.parent(above))
 
     def shim(self, path: str, kind: str | None) -> bool:
         """Whether the cluster has this shim (any, if kind is None)."""

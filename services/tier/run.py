@@ -78,7 +78,7 @@ async def tier(settings: TierSettings, factories: Sequence[Factory]) -> AsyncIte
         server = await stack.enter_async_context(_server(settings))
         connecting = Bus.connect(server.client_url, name=f"ote {settings.path}", on_state=connection.emit)
         bus = await stack.enter_async_context(await connecting)
-        runtime = Runtime(settings, log, bus, connection)
+        runtime = Runtime(settings, log, bus, connection, server)
         stack.push_async_callback(runtime.close)
         services = [factory(runtime) for factory in factories]
         for service in services:

@@ -16,6 +16,7 @@ from bus import paths
 from bus.client import Bus
 from bus.errors import Unavailable
 from bus.event import Draft, Event, new_id
+from leafnodes.server import NatsServer
 from services.tier.clock import Clock
 from services.tier.mail import Mail
 from services.tier.metrics import Metrics
@@ -60,12 +61,23 @@ class Signal(Generic[T]):
 class Runtime:
     """The surroundings of the services of one process of one tier."""
 
-    def __init__(self, settings: TierSettings, log: Log[Event], bus: Bus, connection: Signal[bool]) -> None:
+    def __init__(
+        self,
+        settings: TierSettings,
+        log: Log[Event],
+        bus: Bus,
+        connection: Signal[bool],
+        server: NatsServer | None = None,
+    ) -> None:
         self.settings = settings
         self.path = settings.path
         self.depth = paths.depth(paths.Path(settings.path))
         self.log = log
         self.bus = bus
+        #: This tier's NATS server, where it is this process that may move it, and where others attach to it:
+        #: host:port, or "" if nobody can.
+        self.server = server if server is not None and server.is_ours and not settings.joins else None
+        self.leaf = self.server.leaf_address if self.server is not None else ""
         self.clock = Clock()
         #: What services tell at `/metrics`.
         self.metrics = Metrics()
@@ -124,14 +136,14 @@ class Runtime:
         future = self.log.write(lambda tx: tx.append(draft), aside=True)
         future.add_done_callback(lambda done: _report(done, draft.type))
 
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """A named task that is kept until it ends; an error is logged."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("task failed", task=task.get_name(), exc_info=error)

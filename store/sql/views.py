@@ -14,6 +14,7 @@ from store.sql.statements import Query, limited
 
 _commands, _targets = RECORD_TABLES["commands"], RECORD_TABLES["targets"]
 _clusters, _objects = RECORD_TABLES["clusters"], RECORD_TABLES["objects"]
+_whereabouts = RECORD_TABLES["whereabouts"]
 _waypoints = RECORD_TABLES["waypoints"]
 _observed, _tellers = RECORD_TABLES["observed"], RECORD_TABLES["tellers"].c
 _c, _t, _o = _commands.c, _targets.c, _objects.c
@@ -83,8 +84,12 @@ _path = _clusters.c.path
 _said = ("path", "epoch", "seq", "judge", "judged_epoch", "judged_seq")
 OBSERVED_AT = Query(sa.select(_observed.c.cluster, _observed.c.epoch, _observed.c.seq).distinct())
 LAST_WORDS = Query(sa.select(*(_clusters.c[name] for name in _said)))
-CLUSTERS = Query(sa.select(_clusters).where(under(_path)).order_by(_path), *SPAN)
-CLUSTER = Query(sa.select(_clusters).where(_path == bindparam("path")), "path")
+ATTACHED_AT = Query(sa.select(_whereabouts.c.path, _whereabouts.c.epoch, _whereabouts.c.seq))
+_somewhere = sa.select(_clusters, _whereabouts).select_from(
+    _clusters.outerjoin(_whereabouts, _whereabouts.c.path == _path)
+)
+CLUSTERS = Query(_somewhere.where(under(_path)).order_by(_path), *SPAN)
+CLUSTER = Query(_somewhere.where(_path == bindparam("path")), "path")
 
 _key = ("kind", "namespace", "name", "api_version")
 OBJECT = Query(sa.select(_o.manifest).where(*(_o[name] == bindparam(name) for name in _key)), *_key)

@@ -291,6 +291,46 @@ class TestClusters:
         await record(log, moved, late)
         assert await state() == ("online", B, "t4")
 
+    async def test_that_have_moved_are_judged_where_they_say_they_are(self, log: Log[Event]) -> None:
+        async def where() -> tuple[str, str | None]:
+            row = await log.read(lambda r: r.cluster("root.east.a.x"))
+            assert row is not None
+            return row.state, row.attached_to
+
+        path, a, b = "root.east.a.x", Source(A), Source(B)
+        site = Source(path)
+        before = a.seal(cluster("offline", path, since="t0"))
+        moved = site.seal(cluster("attached", path, attached_to=B, time="t2"))
+        of = {"epoch": moved.epoch, "seq": moved.seq}
+        await record(log, a.seal(cluster("joined", path, attached_to=A)), moved)
+        assert await where() == ("online", B)
+        await record(log, before, a.seal(cluster("offline", path, since="t3", of=of)))
+        assert await where() == ("online", B), "its former parent does not know any more"
+        early = b.seal(cluster("offline", path, since="t1"))
+        await record(log, early)
+        assert await where() == ("online", B), "its host spoke of an earlier stay"
+        await record(log, b.seal(cluster("offline", path, since="t4", of=of)))
+        assert await where() == ("offline", B)
+        back = site.seal(cluster("attached", path, attached_to=A, time="t5"))
+        await record(log, back, b.seal(cluster("online", path, attached_to=B, of=of)))
+        assert await where() == ("online", A)
+        row = await log.read(lambda r: r.cluster(path))
+        assert row is not None
+        assert row.moved == (back.epoch, back.seq)
+        needed = await log.read(lambda r: r.needed())
+        assert (path, back.epoch, back.seq) in needed.places
+
+    async def test_say_where_others_reach_them(self, log: Log[Event]) -> None:
+        site = Source(A)
+        await record(log, site.seal(cluster("announced", A, leaf="10.0.0.1:7422", drained=True)))
+        row = await log.read(lambda r: r.cluster(A))
+        assert row is not None
+        assert (row.leaf, row.drained, row.moved[1]) == ("10.0.0.1:7422", True, 0)
+        await record(log, site.seal(cluster("announced", A, leaf=7)))
+        row = await log.read(lambda r: r.cluster(A))
+        assert row is not None
+        assert (row.leaf, row.drained) == ("", False)
+
     async def test_are_listed_by_subtree_in_order(self, log: Log[Event]) -> None:
         paths = [B, A, "root.east.a.x", "root.east.a-1"]
         await record(log, *(Source(path).seal(cluster("announced", path)) for path in paths))

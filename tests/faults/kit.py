@@ -89,6 +89,8 @@ class Tier:
         """Starts it, and does not wait."""
         self.state.mkdir(parents=True, exist_ok=True)
         words = ["--path", self.path, "--state", str(self.state), *PACE, *self._words]
+        # Most faults are about what a tier does that is alone.
+        words += [] if "--failover" in self._words else ["--no-failover"]
         if self.parent_url is not None:
             words += ["--parent", self.parent_url]
         with (self.state / "tier.log").open("ab") as log:
@@ -130,9 +132,13 @@ class Tier:
 
     def kill_server(self) -> None:
         """SIGKILL to its nats-server."""
+        self.signal_server(signal.SIGKILL)
+
+    def signal_server(self, number: signal.Signals) -> None:
+        """Sends its nats-server a signal."""
         server = self.server()
         assert server is not None, f"{self.path} has no server"
-        server.signal(signal.SIGKILL)
+        server.signal(number)
 
     def freeze(self) -> None:
         """SIGSTOP to the tier."""

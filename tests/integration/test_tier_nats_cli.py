@@ -22,6 +22,7 @@ ENDPOINTS = [
     "retry",
     "tag",
     "ask",
+    "links",
     "clusters",
     "resolve_selector",
     "objects",

@@ -7,10 +7,12 @@ from typing import Any
 
 from bus import subjects
 from bus.client import Bus
-from bus.types import OBSERVED
+from bus.types import ALTERNATES, OBSERVED
 from tests.support import eventually
 
 FINAL = {"succeeded", "failed", "expired", "superseded", "cancelled", "in-doubt", "refused"}
+
+LATER = (OBSERVED, ALTERNATES)
 
 Answer = dict[str, Any]
 
@@ -82,14 +84,15 @@ class Api:
 
     async def log(self, **request: Any) -> list[Answer]:
         """All events of the log that fit. What clusters tell of their objects comes a moment after the commands that
-        changed them, and is left out unless it is asked for by its type."""
+        changed them, and what they learn of other tiers when those are there: both are left out unless they are
+        asked for by their type."""
         events: list[Answer] = []
         after = 0
         while True:
             page = await self.ask("log", {"limit": 500, **request, "after": after})
             events += page["events"]
             if page["next"] == after or len(page["events"]) < 500:
-                return [event for event in events if "type" in request or event["type"] != OBSERVED]
+                return [event for event in events if "type" in request or event["type"] not in LATER]
             after = page["next"]
 
     async def told(self, kind: str, source: str) -> list[str]:

@@ -243,6 +243,8 @@ class Tiers:
         quick: Answer = {
             "heartbeat": HEARTBEAT,
             "sync_interval": SYNC,
+            # Most tests cut links to see what a tier does that is alone.
+            "failover": False,
             "state": self.directory / f"{path}-{self._count}",
         }
         return TierSettings(path=path, **(quick | given))
@@ -264,6 +266,7 @@ class Tiers:
 
 def _arguments(settings: TierSettings) -> list[str]:
     words = ["tier", "--path", settings.path, "--state", str(settings.state)]
+    words += [] if settings.failover else ["--no-failover"]
     words += ["--heartbeat", f"{settings.heartbeat}s", "--sync-interval", f"{settings.sync_interval}s"]
     for name in ("parent", "nats_url", "log_url", "commands"):
         if (value := getattr(settings, name)) is not None:

@@ -84,7 +84,7 @@ class TierProcess:
 
     def _arguments(self, parent: str | None) -> list[str]:
         pace = self._pace
-        arguments = ["--path", self.path, "--state", str(self.directory)]
+        arguments = ["--path", self.path, "--state", str(self.directory), "--no-failover"]
         arguments += ["--parent", parent] if parent else []
         arguments += [word for tag in self.tier.tags for word in ("--tag", tag)]
         arguments += [word for shim in self.tier.shims for word in ("--shim", shim)] or ["--no-shims"]

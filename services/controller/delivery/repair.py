@@ -130,6 +130,20 @@ def ahead(log: Reader[Event], me: str, wants: Sequence[tuple[Stream, int]], miss
     return urgent if len(found) < AHEAD and 2 * len(urgent) < missing else []
 
 
+def came_around(log: Reader[Event], asker: str, held: Mapping[Stream, int], limit: int) -> Page:
+    """What this log holds of these streams behind what the asker holds. Where events were compacted away in between,
+    nothing: the asker could not join what follows to what it has."""
+    mine, floors = log.streams(asker), log.floors(asker)
+    wants = [
+        (stream, after)
+        for stream, after in sorted(held.items())
+        if stream.source != asker and mine.get(stream, 0) > after >= floors.get(stream, 0)
+    ]
+    page = shipment(log, wants, limit)
+    page.more = bool(wants)
+    return page
+
+
 def pages(events: Iterable[Event], limit: int) -> Iterator[Page]:
     """The events in order, as many on a page as one message should carry."""
     page = Page(limit)

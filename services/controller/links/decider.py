@@ -1,0 +1,216 @@
+"""When a tier moves to another parent, and when it goes back: decisions from facts, without I/O.
+
+What counts is whether somebody above answers through the link. A link that is down is given a moment, since a server
+that was only started again is back at once; a parent that is dead, hung or deaf is left for the first alternate that
+answers; and the tier goes back when its own parent has been healthy for a while, and for a longer while each time that
+it was not for long. A tier that finds nobody stays where it belongs, goes on by itself, and keeps trying.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from leafnodes.probe import Health
+
+#: Orphans of one parent do not all move in the same moment (seconds).
+JITTER = 0.1
+#: How long a server that answers may take to be linked again by itself, and a move to come to an answer.
+PATIENCE, SETTLE = 1.0, 2.0
+#: For how long a place where nothing was to be had is left alone, at first and at most; doubled each time.
+PENALTY, LONGEST_PENALTY = 10.0, 300.0
+#: After how long a link that stays away although the parent answers is made anew, and then the server started again.
+RELOAD_AFTER, RESTART_AFTER = 3.0, 20.0
+#: Between two looks: while a move is under way, and while there is nowhere to go.
+SOON, LATER = 0.02, 0.5
+#: The healthy time grows up to so many times, and is forgotten after so many times of quiet.
+MOST_DAMPED, QUIET = 32, 10
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known at `now` (monotonic). `linked` is the tier at the other end of the link, `answered` whether
+    somebody there or above it was heard a moment ago. `health` is what probes found, by path, `parent` how the tier's
+    own parent is in the eyes of others: online, offline or drained."""
+
+    now: float
+    linked: str | None
+    answered: bool
+    alternates: Sequence[str] = ()
+    health: Mapping[str, Health] = field(default_factory=dict)
+    parent: str | None = None
+
+    def answers(self, path: str) -> bool:
+        """Whether a server was found there."""
+        return self.health.get(path, Health.UNKNOWN).answers
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be done: attach to `move`, make the link anew (`reload`), start the server again (`restart`), or
+    nothing. `why` is for people; `again` when to look again at the latest (seconds, None: when there is news), and
+    `probe` whether others should be probed before."""
+
+    move: str | None = None
+    reload: bool = False
+    restart: bool = False
+    why: str = ""
+    again: float | None = None
+    probe: bool = False
+
+
+@dataclass(slots=True)
+class _Place:
+    """A place that was tried in vain."""
+
+    until: float = 0.0
+    failures: int = 0
+
+
+class Decider:
+    """The mind of one link. `home` is where the tier belongs, `at` where it is attached, or on its way to."""
+
+    def __init__(self, home: str, fallback_after: float, rng: random.Random | None = None) -> None:
+        self.home = home
+        self.at = home
+        self.why = ""
+        #: How often it was moved.
+        self.moves = 0
+        self._fallback_after = fallback_after
+        self._random = rng or random.Random()
+        self._tried_since: float | None = None
+        self._lost_since: float | None = None
+        self._leave_at = 0.0
+        self._good_since: float | None = None
+        self._home_since: float | None = None
+        self._damping = 1
+        self._healed = 0
+        self._avoided: dict[str, _Place] = {}
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is where it was sent, and was heard there."""
+        return self._tried_since is None and self._lost_since is None
+
+    @property
+    def healthy_time(self) -> float:
+        """For how long its own parent must be healthy before it goes back (seconds)."""
+        return self._fallback_after * self._damping
+
+    def decide(self, facts: Facts) -> Order:
+        """What to do now."""
+        if facts.linked == self.at and facts.answered:
+            return self._well(facts)
+        self._good_since = None
+        if self._tried_since is not None:
+            if facts.now - self._tried_since < SETTLE:
+                return Order(again=SOON)
+            self._avoid(self.at, facts.now)
+            self._tried_since = None
+        return self._lost(facts)
+
+    def refused(self, now: float) -> None:
+        """The tier to which it is attached does not let it stay."""
+        self._avoid(self.at, now)
+        self._tried_since = None
+        self._lost_since = self._leave_at = now
+
+    # -- well --------------------------------------------------------------------------------------
+
+    def _well(self, facts: Facts) -> Order:
+        if self._tried_since is not None:
+            self._tried_since = None
+            self._home_since = facts.now if self.at == self.home else None
+        self._lost_since = None
+        self._healed = 0
+        self._avoided.pop(self.at, None)
+        return self._at_home(facts) if self.at == self.home else self._away(facts)
+
+    def _at_home(self, facts: Facts) -> Order:
+        if self._home_since is not None and facts.now - self._home_since > QUIET * self.healthy_time:
+            self._damping, self._home_since = 1, None
+        if facts.parent == "drained":
+            choice = self._choice(facts)
+            if choice is not None:
+                return self._move(choice, facts.now, f"{self.home} is in maintenance")
+            return Order(again=LATER, probe=True)
+        return Order()
+
+    def _away(self, facts: Facts) -> Order:
+        """Its own parent is watched, by itself and by those above, who know whether it reaches them."""
+        if not facts.answers(self.home) or facts.parent in ("offline", "drained") or self._is_avoided(self.home, facts):
+            self._good_since = None
+        elif self._good_since is None:
+            self._good_since = facts.now
+        elif facts.now - self._good_since >= self.healthy_time:
+            return self._move(self.home, facts.now, f"{self.home} is healthy again")
+        return Order(again=min(LATER, self.healthy_time / 4), probe=True)
+
+    # -- lost --------------------------------------------------------------------------------------
+
+    def _lost(self, facts: Facts) -> Order:
+        now = facts.now
+        if self._lost_since is None:
+            self._lost_since = now
+            self._leave_at = now + self._random.uniform(0, JITTER)
+            self._flapped(now)
+        gone = now - self._lost_since
+        if facts.linked is None and facts.answers(self.at) and gone < PATIENCE:
+            return Order(again=SOON, probe=True)
+        if now < self._leave_at:
+            return Order(again=self._leave_at - now, probe=True)
+        choice = self._choice(facts)
+        if choice is not None:
+            return self._move(choice, now, self._reason(facts))
+        if self.at != self.home and facts.linked is None:
+            return self._move(self.home, now, "no alternate answers")
+        return self._heal(facts, gone)
+
+    def _flapped(self, now: float) -> None:
+        """A parent that did not stay healthy must be so for longer the next time."""
+        if self._home_since is not None:
+            self._damping = min(MOST_DAMPED, self._damping * 2)
+            self._home_since = None
+
+    def _choice(self, facts: Facts) -> str | None:
+        """The first place that answers and was not tried in vain lately: home before all others."""
+        for path in (self.home, *facts.alternates):
+            is_drained = path == self.home and facts.parent == "drained"
+            if path != self.at and facts.answers(path) and not is_drained and not self._is_avoided(path, facts):
+                return path
+        return None
+
+    def _is_avoided(self, path: str, facts: Facts) -> bool:
+        return path in self._avoided and self._avoided[path].until > facts.now
+
+    def _heal(self, facts: Facts, gone: float) -> Order:
+        """The link stays away although the parent answers: NATS itself can be stuck."""
+        again = LATER if gone < 10 else 2 * LATER
+        stuck = facts.linked is None and self.at == self.home and facts.answers(self.home)
+        if stuck and self._healed == 0 and gone > RELOAD_AFTER:
+            self._healed = 1
+            return Order(reload=True, why="the link stays away although the parent answers", again=again)
+        if stuck and self._healed == 1 and gone > RESTART_AFTER:
+            self._healed = 2
+            return Order(restart=True, why="the link stays away although it was made anew", again=again)
+        return Order(again=again, probe=True)
+
+    def _move(self, path: str, now: float, why: str) -> Order:
+        self.at, self.why = path, why
+        self.moves += 1
+        self._tried_since = now
+        self._good_since = None
+        return Order(move=path, why=why, again=SOON)
+
+    def _avoid(self, path: str, now: float) -> None:
+        place = self._avoided.setdefault(path, _Place())
+        pause = min(LONGEST_PENALTY, PENALTY * 2**place.failures)
+        place.until = now + pause * self._random.uniform(0.8, 1.2)
+        place.failures += 1
+
+    def _reason(self, facts: Facts) -> str:
+        found = facts.health.get(self.at, Health.UNKNOWN)
+        if facts.linked is not None:
+            return f"nobody answers through {self.at}" + (", which is hung" if found is Health.HUNG else "")
+        return f"{self.at} is {'away' if found is Health.UNKNOWN else found.value}"

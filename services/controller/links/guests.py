@@ -1,0 +1,132 @@
+"""Clusters that have lost their own parent and are attached to this tier for a while.
+
+A guest asks whether it may stay, and says so again with each heartbeat. This tier carries its messages as NATS does,
+and judges whether it is there; what the guest does and what it is told is no affair of this tier.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgpack
+import structlog
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bus import paths, subjects
+from bus.client import Message
+from bus.contracts import PathText
+from bus.event import Draft, format_time
+from bus.types import OFFLINE, ONLINE
+from services.controller.links.kin import Kin
+from services.tier.runtime import Runtime
+
+logger = structlog.get_logger()
+
+
+class Knock(BaseModel):
+    """A cluster asks to stay, says that it is still there, or that it is `leaving`. (`epoch`, `seq`) is the place of
+    its own last word on where it is."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    path: PathText
+    instance: str
+    epoch: str = ""
+    seq: int = 0
+    leaving: bool = False
+
+
+class Welcome(BaseModel):
+    """Whether it may; `most` is how many guests this tier takes in."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    admitted: bool
+    guests: int
+    most: int
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class Guest:
+    """A guest: since when, and when it was heard last (monotonic)."""
+
+    knock: Knock
+    since: str
+    heard: float
+    state: str = "online"
+
+
+class Guests:
+    """Those who are attached to this tier without being its children."""
+
+    def __init__(self, runtime: Runtime, kin: Kin) -> None:
+        self._runtime = runtime
+        self._kin = kin
+        self.present: dict[str, Guest] = {}
+
+    async def start(self) -> None:
+        """Listens at the door."""
+        await self._runtime.bus.subscribe(subjects.guest(self._runtime.path), self._on_knock)
+
+    def _on_knock(self, message: Message) -> None:
+        try:
+            knock = Knock.model_validate(msgpack.unpackb(message.data))
+        except (ValueError, ValidationError, msgpack.UnpackException) as error:
+            logger.warning("not a guest", error=str(error)[:200])
+            return
+        message.respond(msgpack.packb(self._answer(knock).model_dump()))
+
+    def _answer(self, knock: Knock) -> Welcome:
+        most = self._runtime.settings.guests
+        if knock.leaving:
+            self.present.pop(knock.path, None)
+            return Welcome(admitted=False, guests=len(self.present), most=most)
+        known = self.present.get(knock.path)
+        reason = None if known is not None and not self._kin.drained else self._objection(knock.path)
+        if reason is not None:
+            self.present.pop(knock.path, None)
+            return Welcome(admitted=False, guests=len(self.present), most=most, reason=reason)
+        if known is None:
+            logger.info("a guest is here", path=knock.path)
+            known = self.present[knock.path] = Guest(knock, _time(0), 0.0)
+        known.knock, known.heard = knock, time.monotonic()
+        if known.state == "offline":
+            known.state = "online"
+            self._say(ONLINE, {"path": knock.path, "attached_to": self._runtime.path}, known)
+        return Welcome(admitted=True, guests=len(self.present), most=most)
+
+    def _objection(self, path: str) -> str | None:
+        most = self._runtime.settings.guests
+        if self._kin.drained:
+            return f"{self._runtime.path} is in maintenance"
+        if len(self.present) >= most:
+            return f"{self._runtime.path} has {most} guests, and takes no more"
+        if paths.is_under(self._runtime.path, path):
+            return f"{self._runtime.path} is below {path}"
+        return None
+
+    async def run(self) -> None:
+        """Notices who is silent."""
+        settings = self._runtime.settings
+        while True:
+            await asyncio.sleep(settings.heartbeat)
+            limit = time.monotonic() - settings.heartbeat * settings.missed_heartbeats
+            for path, guest in self.present.items():
+                if guest.state == "online" and guest.heard < limit:
+                    logger.warning("a guest is offline", path=path)
+                    guest.state = "offline"
+                    self._say(OFFLINE, {"path": path, "since": _time(time.monotonic() - guest.heard)}, guest)
+
+    def _say(self, kind: str, data: dict[str, Any], guest: Guest) -> None:
+        """Its word counts as far as it knew where the guest said that it is."""
+        data["of"] = {"epoch": guest.knock.epoch, "seq": guest.knock.seq}
+        self._runtime.append_later(Draft(type=kind, subject=subjects.event(kind, self._runtime.path), data=data))
+
+
+def _time(ago: float) -> str:
+    return format_time(datetime.now(UTC) - timedelta(seconds=ago))

@@ -1,0 +1,151 @@
+"""A site that loses its parent is served by another, and goes back: on real servers, with real links."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.integration.tiers import LocalTier, Tiers, config
+from tests.support import eventually
+
+LOGIN = "child:one-for-the-tree"
+QUICK: dict[str, Any] = {"failover": True, "child_login": LOGIN, "fallback_after": 0.5}
+SITE = "root.east.site1"
+
+
+@dataclass
+class Family:
+    """A root, two regions, and a site below the first."""
+
+    root: LocalTier
+    east: LocalTier
+    west: LocalTier
+    site: LocalTier
+
+    def at(self) -> str | None:
+        """Where the site is attached."""
+        ways = self.site.controller.ways.supervisor
+        assert ways is not None
+        return ways.decider.at if ways.decider.settled else None
+
+    async def attached(self, path: str, deadline: float = 10.0) -> None:
+        await eventually(lambda: self.at() == path, deadline, what=f"the site is attached to {path}")
+        await eventually(lambda: self._seen_at(path), what="the root sees it there")
+
+    async def _seen_at(self, path: str) -> bool:
+        row = (await self.root.ask("clusters", {"select": SITE}))["clusters"][0]
+        return (row["attached_to"], row["state"]) == (path, "online")
+
+
+@asynccontextmanager
+async def family(directory: Path, **settings: Any) -> AsyncIterator[Family]:
+    async with Tiers(directory) as tiers:
+        given = QUICK | settings
+        root = await tiers.grow("root", shims=(), **given)
+        east = await tiers.grow("root.east", root, shims=(), **given)
+        west = await tiers.grow("root.west", root, shims=(), **given)
+        site = await tiers.grow(SITE, east, **given)
+        grown = Family(root, east, west, site)
+        await eventually(lambda: _knows(site, "root.west"), what="the site has learned of the other region")
+        yield grown
+
+
+def _knows(site: LocalTier, path: str) -> bool:
+    return path in [one.path for one in site.controller.kin.alternates]
+
+
+async def test_a_site_learns_where_it_could_attach_and_remembers(tmp_path: Path) -> None:
+    async with family(tmp_path) as tree:
+        alternates = [one.path for one in tree.site.controller.kin.alternates]
+        assert alternates == ["root.west", "root"]
+        assert "one-for-the-tree" not in str(tree.site.controller.kin.family)
+        before = tree.site.controller.kin.family
+        await tree.site.stop()
+        await tree.east.link.cut()
+        await tree.site.start()
+        assert tree.site.controller.kin.family == before
+
+
+async def test_a_command_reaches_a_site_whose_parent_is_gone(tmp_path: Path) -> None:
+    async with family(tmp_path) as tree:
+        await tree.site.link.cut()
+        answer = await tree.root.submit(SITE, config("during"), wait=10)
+        assert answer["summary"] == {"succeeded": 1}
+        await tree.attached("root.west")
+        await tree.site.link.heal()
+        await tree.attached("root.east")
+        assert (await tree.root.submit(SITE, config("after"), wait=10))["summary"] == {"succeeded": 1}
+
+
+async def test_a_site_whose_link_is_a_black_hole_moves(tmp_path: Path) -> None:
+    async with family(tmp_path) as tree:
+        await tree.site.link.hang()
+        answer = await tree.root.submit(SITE, config("during"), wait=10)
+        assert answer["summary"] == {"succeeded": 1}
+        await tree.attached("root.west")
+        await tree.site.link.heal()
+        await tree.attached("root.east")
+
+
+async def test_a_guest_and_its_own_parent_still_reach_each_other(tmp_path: Path) -> None:
+    """By way of the log of the ancestor that both reach, in order, and in both directions."""
+    async with family(tmp_path, fallback_after=60) as tree:
+        await tree.site.link.cut()
+        await tree.attached("root.west")
+        sent = []
+        for number in range(5):
+            answer = await tree.east.submit(SITE, config(f"from-east-{number}"), wait=10)
+            assert answer["summary"] == {"succeeded": 1}, "the parent hears of it although the site is elsewhere"
+            sent.append(answer["id"])
+        await tree.site.tells("succeeded", SITE, sent)
+        assert (await tree.east.clusters())[SITE]["attached_to"] == "root.west"
+        own = await tree.site.submit(SITE, config("of-its-own"), wait=10)
+        await tree.east.tells("succeeded", SITE, [*sent, own["id"]])
+
+
+async def test_an_alternate_that_is_full_sends_on_and_the_grandparent_takes_in(tmp_path: Path) -> None:
+    async with Tiers(tmp_path) as tiers:
+        root = await tiers.grow("root", shims=(), **QUICK)
+        east = await tiers.grow("root.east", root, shims=(), **QUICK)
+        west = await tiers.grow("root.west", root, shims=(), guests=0, **QUICK)
+        site = await tiers.grow(SITE, east, **QUICK)
+        tree = Family(root, east, west, site)
+        await eventually(lambda: _knows(site, "root.west"), what="the site has learned of the other region")
+        await site.link.hang()
+        assert (await root.submit(SITE, config("during"), wait=15))["summary"] == {"succeeded": 1}
+        await tree.attached("root")
+        assert not west.controller.ways.guests.present
+        assert list(root.controller.ways.guests.present) == [SITE]
+        await site.link.heal()
+        await tree.attached("root.east")
+        assert not root.controller.ways.guests.present
+
+
+async def test_the_host_shows_its_guest_and_says_when_it_is_gone(tmp_path: Path) -> None:
+    async with family(tmp_path, fallback_after=60) as tree:
+        await tree.site.link.cut()
+        await tree.attached("root.west")
+        assert list(tree.west.controller.ways.guests.present) == [SITE]
+        await tree.site.stop()
+        await tree.root.sees(SITE, "offline")
+        await tree.site.start()
+        await tree.attached("root.west")
+
+
+async def test_a_site_below_a_guest_is_reached_with_it(tmp_path: Path) -> None:
+    async with Tiers(tmp_path) as tiers:
+        root = await tiers.grow("root", shims=(), **QUICK)
+        east = await tiers.grow("root.east", root, shims=(), **QUICK)
+        await tiers.grow("root.west", root, shims=(), **QUICK)
+        site = await tiers.grow(SITE, east, **QUICK)
+        await tiers.grow(f"{SITE}.cell1", site, **QUICK)
+        await eventually(lambda: _knows(site, "root.west"), what="the site has learned of the other region")
+        await east.stop()
+        answer = await root.submit(f"under:{SITE}", config("during"), wait=10)
+        assert answer["summary"] == {"succeeded": 2}
+        await root.sees("root.east", "offline")
+        seen = await root.clusters()
+        assert [seen[path]["state"] for path in (SITE, f"{SITE}.cell1")] == ["online", "online"]
