@@ -363,12 +363,13 @@ class ResolveSelectorAnswer(Answer):
 
 
 class LogRequest(Request):
-    """Events of this tier's log behind row `after`. `source` is a path or `under:PATH`, `subject` may hold
-    NATS wildcards, `since` and `until` are compared with the events' time, both inclusive. `latest` asks for
-    the end of the log instead of its beginning. With `wait`, the answer comes when there is at least one event,
-    or the time is over."""
+    """Events of this tier's log behind row `after` and ahead of row `before`. `source` is a path or `under:PATH`,
+    `subject` may hold NATS wildcards, `since` and `until` are compared with the events' time, both inclusive.
+    `latest` asks for the end of that instead of its beginning. With `wait`, the answer comes when there is at least
+    one event, or the time is over."""
 
     after: Row | None = None
+    before: Row | None = None
     limit: Limit = DEFAULT_LIMIT
     type: Line | None = None
     source: str | None = Field(None, min_length=1, max_length=1000)
@@ -380,10 +381,12 @@ class LogRequest(Request):
 
 
 class LogAnswer(Answer):
-    """CloudEvents in the order of this tier's log; `next` is the `after` of the next request."""
+    """CloudEvents in the order of this tier's log; `next` is the `after` of the next request, `first` the row of the
+    first event: the `before` of a request for those ahead of it."""
 
     events: list[dict[str, Any]]
     next: Row
+    first: Row | None = None
 
 
 class StatusRequest(Request):

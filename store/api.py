@@ -265,6 +265,7 @@ class Reader(Protocol[E]):
         self,
         *,
         after: int = 0,
+        before: int | None = None,
         limit: int = 100,
         types: Sequence[str] = (),
         source: str | None = None,
@@ -273,7 +274,7 @@ class Reader(Protocol[E]):
         until: str | None = None,
         latest: bool = False,
     ) -> list[Stored[E]]:
-        """Events in row order: the first `limit` after a row, or the latest. `source` is exact or
+        """Events in row order, between two rows: the first `limit`, or the latest. `source` is exact or
         `under:PATH`; `subject` may hold NATS wildcards; `since` and `until` are RFC 3339 text,
         compared with the event's time, both inclusive."""
         ...

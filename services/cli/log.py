@@ -79,8 +79,7 @@ async def _events(
     wait: float | None = None
     left = limit or float("inf")
     if filters["since"] is None and after is None:
-        page = await api.ask("log", {**filters, "limit": min(limit or LATEST, PAGE), "latest": True})
-        after = _print(page, common)
+        after = await _latest(api, filters, limit or LATEST, common)
         if not follow:
             return
         left, wait = float("inf"), FOLLOW
@@ -95,6 +94,22 @@ async def _events(
                 return
             wait = FOLLOW
     note(f"to go on: --after {after}")
+
+
+async def _latest(api: LocalApi, filters: dict[str, Any], limit: int, common: Common) -> Any:
+    """Prints the end of the log, which is read backwards. Where the log goes on."""
+    pages: list[dict[str, Any]] = []
+    left, before = limit, None
+    while left > 0:
+        asked = min(left, PAGE)
+        pages.append(await api.ask("log", {**filters, "limit": asked, "latest": True, "before": before}))
+        left -= len(pages[-1]["events"])
+        before = pages[-1].get("first")
+        if before is None or len(pages[-1]["events"]) < asked:
+            break
+    for page in reversed(pages):
+        _print(page, common)
+    return pages[0]["next"]
 
 
 def _print(page: dict[str, Any], common: Common) -> Any:

@@ -19,7 +19,7 @@ class Events:
         self._log = runtime.log
 
     async def read(self, request: LogRequest) -> dict[str, Any]:
-        """`{"events": [CloudEvents], "next": row}`; with `wait`, as soon as there is one."""
+        """`{"events": [CloudEvents], "next": row, "first"?: row}`; with `wait`, as soon as there is one."""
         if request.source is not None:
             paths.parse_path(request.source.removeprefix("under:"), field="source")
         after = request.after or 0
@@ -45,6 +45,7 @@ class Events:
         def query(reader: Reader[Event]) -> tuple[list[Stored[Event]], int]:
             found = reader.events(
                 after=after,
+                before=request.before,
                 limit=request.limit,
                 types=(request.type,) if request.type else (),
                 source=request.source,
@@ -62,4 +63,5 @@ class Events:
 
 
 def _answer(found: list[Stored[Event]], last: int) -> dict[str, Any]:
-    return {"events": [stored.event.cloudevent() for stored in found], "next": last}
+    out = {"events": [stored.event.cloudevent() for stored in found], "next": last}
+    return out | ({"first": found[0].row} if found else {})

@@ -60,6 +60,7 @@ class MemoryReader(Generic[E]):
         self,
         *,
         after: int = 0,
+        before: int | None = None,
         limit: int = 100,
         types: Sequence[str] = (),
         source: str | None = None,
@@ -71,7 +72,8 @@ class MemoryReader(Generic[E]):
         pattern = subject_pattern(subject) if subject is not None else None
         scope = source.removeprefix("under:") if source is not None else ""
         found: list[Stored[E]] = []
-        rows = range(after + 1, self.last_row() + 1)
+        end = self.last_row() + 1
+        rows = range(after + 1, end if before is None else min(before, end))
         for row in reversed(rows) if latest else rows:
             if len(found) >= limit:
                 break

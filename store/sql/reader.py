@@ -96,6 +96,7 @@ class SqlReader(Generic[E]):
         self,
         *,
         after: int = 0,
+        before: int | None = None,
         limit: int = 100,
         types: Sequence[str] = (),
         source: str | None = None,
@@ -108,6 +109,8 @@ class SqlReader(Generic[E]):
         e = EVENTS.c
         order = e.row.desc() if latest else e.row
         wanted = sa.select(e.row, e.subject, e.body).where(e.row > after).order_by(order)
+        if before is not None:
+            wanted = wanted.where(e.row < before)
         if types:
             wanted = wanted.where(e.type.in_(types))
         if source is not None:

@@ -121,3 +121,15 @@ async def test_the_log_as_it_was(ote: Ote) -> None:
         (("--since", second["time"], "--until", second["time"]), [second]),
     ):
         assert [json.loads(line) for line in (await ote(*submitted, *words)).lines] == expected
+
+
+async def test_the_end_of_the_log_may_be_longer_than_a_page(ote: Ote, root: LocalTier) -> None:
+    order = {"verb": "list", "args": {"kind": "ConfigMap"}}
+    sent = await asyncio.gather(*(root.submit(EAST, order) for _ in range(230)))
+    words = ("log", "--type", "ote.command.submitted.v1")
+    every = (await ote(*words, "--after", "0", "-o", "name")).lines
+    assert len(every) == len(sent)
+    for limit in (1, 199, 200, 201, 230, 1000):
+        assert (await ote(*words, "--limit", str(limit), "-o", "name")).lines == every[-limit:]
+    told = await ote(*words, "--at", "0s", "--limit", "220", "-o", "json")
+    assert [json.loads(line)["id"] for line in told.lines] == every[-220:]
