@@ -31,6 +31,8 @@ FINALS = {
 ANNOUNCED = "ote.cluster.announced.v1"
 #: Where a cluster is attached, in its own words, and where it could be.
 ATTACHED = "ote.cluster.attached.v1"
+#: Where it was told to belong (planned moves).
+PREFERRED = "ote.cluster.preferred.v1"
 ALTERNATES = "ote.cluster.alternates.v1"
 JOINED = "ote.cluster.joined.v1"
 OFFLINE = "ote.cluster.offline.v1"

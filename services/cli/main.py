@@ -19,10 +19,12 @@ _EXITS = "Exit codes: " + "; ".join(f"{code.value} {text}" for code, text in MEA
 
 _COMMANDS = {
     "Clusters and commands": {
-        "get": ("get:app", "Lists clusters, commands or objects."),
+        "get": ("get:app", "Lists clusters, commands, objects or links."),
         "apply": ("apply:apply", "Applies manifests to clusters."),
         "delete": ("apply:delete", "Deletes objects from clusters."),
         "tag": ("tag:tag", "Changes the tags of clusters."),
+        "move": ("move:move", "Attaches a cluster to another tier."),
+        "drain-tier": ("move:drain_tier", "Sends the children of a tier away, before its maintenance."),
         "run": ("run:run", "Runs a verb of a shim on clusters and shows the results."),
         "ask": ("ask:ask", "Asks clusters live, without a record: what is there now?"),
         "status": ("status:status", "How this tier or one command is doing."),

@@ -42,7 +42,7 @@ class Controller:
         self._answers = answers
         self.registry = Registry(runtime)
         self.kin = Kin(runtime, self.registry)
-        self.membership = Membership(runtime, self.registry, self.kin)
+        self.membership = Membership(runtime, self.registry)
         self.inbound = Inbound(runtime, on_gap=lambda: self.asker.wake())
         self.asker = Asker(
             runtime, self.inbound, renewed=self.membership.announce, greeted=self.membership.beat, kin=self.kin

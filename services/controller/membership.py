@@ -24,7 +24,6 @@ from bus.messages import Heartbeat
 from bus.sync import Hello
 from bus.types import ANNOUNCED, JOINED, OFFLINE, ONLINE, REFUSED_CLUSTER
 from services.controller import lag
-from services.controller.links.kin import Kin
 from services.controller.registry import Registry
 from services.tier import tagging
 from services.tier.runtime import Runtime
@@ -52,10 +51,9 @@ class Child:
 class Membership:
     """This tier's place among its parent's children, and its own children."""
 
-    def __init__(self, runtime: Runtime, registry: Registry, kin: Kin) -> None:
+    def __init__(self, runtime: Runtime, registry: Registry) -> None:
         self._runtime = runtime
         self._registry = registry
-        self._kin = kin
         self._me = runtime.path
         self._started = time.monotonic()
         self.children: dict[str, Child] = {}
@@ -75,9 +73,11 @@ class Membership:
         about = self._about()
 
         def op(tx: Tx[Event]) -> None:
-            retagged = tagging.retagged(tagging.announced(tx, self._me))
+            last = tagging.announced(tx, self._me)
+            retagged = tagging.retagged(last)
             labels = tagging.changed(about["tags"], retagged)
-            tx.append(self._event(ANNOUNCED, {**about, "tags": labels, "retagged": retagged}))
+            drained = last is not None and last.data.get("drained") is True
+            tx.append(self._event(ANNOUNCED, {**about, "tags": labels, "retagged": retagged, "drained": drained}))
 
         await self._runtime.log.write(op)
 
@@ -100,7 +100,6 @@ class Membership:
             "instance": self._runtime.instance,
             "depth": self._runtime.depth,
             "leaf": self._runtime.leaf,
-            "drained": self._kin.drained,
         }
 
     def _event(self, kind: str, data: dict[str, Any]) -> Draft:

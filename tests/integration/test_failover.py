@@ -149,3 +149,57 @@ async def test_a_site_below_a_guest_is_reached_with_it(tmp_path: Path) -> None:
         await root.sees("root.east", "offline")
         seen = await root.clusters()
         assert [seen[path]["state"] for path in (SITE, f"{SITE}.cell1")] == ["online", "online"]
+
+
+async def test_a_site_is_moved_on_purpose_and_belongs_there(tmp_path: Path) -> None:
+    async with family(tmp_path) as tree:
+        moved = await tree.root.submit(SITE, {"shim": "tier", "verb": "move", "args": {"parent": "root.west"}}, wait=10)
+        assert moved["targets"][SITE]["result"] == {"parent": "root.west"}
+        await tree.attached("root.west")
+        assert (await tree.root.submit(SITE, config("there"), wait=10))["summary"] == {"succeeded": 1}
+        await tree.site.stop()
+        await tree.site.start()
+        await tree.attached("root.west")
+        wrong = await tree.root.submit(
+            SITE, {"shim": "tier", "verb": "move", "args": {"parent": "root.north"}}, wait=10
+        )
+        assert wrong["targets"][SITE]["state"] == "failed"
+        assert "root.west" in wrong["targets"][SITE]["error"]["message"]
+        await tree.root.submit(SITE, {"shim": "tier", "verb": "move", "args": {"parent": "root.east"}}, wait=10)
+        await tree.attached("root.east")
+
+
+async def test_a_tier_in_maintenance_sends_its_children_away_and_takes_them_back(tmp_path: Path) -> None:
+    async with family(tmp_path) as tree:
+        await tree.root.submit("root.east", {"shim": "tier", "verb": "drain", "args": {"on": True}}, wait=10)
+        await tree.attached("root.west")
+        await tree.east.stop()
+        assert (await tree.root.submit(SITE, config("meanwhile"), wait=10))["summary"] == {"succeeded": 1}
+        await tree.east.start()
+        assert await tree.root.submit(
+            "root.east", {"shim": "tier", "verb": "tag", "args": {"set": {"new": ""}}}, wait=10
+        )
+        assert tree.at() == "root.west", "it is not taken back before the end"
+        await tree.root.submit("root.east", {"shim": "tier", "verb": "drain", "args": {"on": False}}, wait=10)
+        await tree.attached("root.east")
+
+
+async def test_links_show_where_a_site_is_and_could_be(tmp_path: Path) -> None:
+    async with family(tmp_path, fallback_after=60) as tree:
+        links = await tree.site.ask("links")
+        assert (links["parent"], links["attached_to"], links["moves"]) == ("root.east", "root.east", 0)
+        assert [(place["path"], place["relation"], place["health"]) for place in links["places"]] == [
+            ("root.east", "parent", "good"),
+            ("root.west", "parent's sibling", "good"),
+            ("root", "grandparent", "good"),
+        ]
+        assert "one-for-the-tree" not in str(links)
+        await tree.site.link.hang()
+        await tree.attached("root.west")
+        links = await tree.site.ask("links")
+        assert (links["parent"], links["attached_to"], links["moves"]) == ("root.east", "root.west", 1)
+        assert {place["path"]: place["health"] for place in links["places"]}["root.east"] == "hung"
+        assert links["up"]["path"] == "root.west"
+        host = await tree.west.ask("links")
+        assert [(guest["path"], guest["state"]) for guest in host["guests"]] == [(SITE, "online")]
+        assert [link["path"] for link in host["below"]] == [SITE]

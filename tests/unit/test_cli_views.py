@@ -7,6 +7,7 @@ from bus.event import Addressee, Draft, format_time
 from services.cli.views.clusters import cluster_table, cluster_tree
 from services.cli.views.commands import command_table, doing, one_command, outcome, where_to
 from services.cli.views.events import event_line
+from services.cli.views.links import links_view
 from services.cli.views.objects import explained, object_name, object_table, status_of
 from services.cli.views.status import tier_status
 from services.cli.views.undo import plan_table
@@ -288,3 +289,53 @@ def test_why_is_told_from_now_back_to_who_sent_the_command() -> None:
         "    no command led to it: it changed at the cluster itself",
         "  the log does not tell what was before",
     ]
+
+
+def test_links_of_a_guest() -> None:
+    up = {"path": "root.west", "rtt": 0.0012, "in_bytes": 2000, "out_bytes": 100, "since": ago(60), "reconnects": 1}
+    place = {"relation": "parent", "address": "10.0.0.1:7422", "health": "dead"}
+    answer: dict[str, Any] = {
+        "path": "root.east.site1",
+        "parent": "root.east",
+        "attached_to": "root.west",
+        "why": "root.east is dead",
+        "failover": True,
+        "drained": False,
+        "up": up,
+        "places": [{"path": "root.east", **place}],
+        "below": [],
+        "guests": [],
+        "most_guests": 250,
+    }
+    lines = [" ".join(line.split()) for line in links_view(answer, NOW).plain.splitlines()]
+    assert lines == [
+        "tier: root.east.site1",
+        "attached to: root.west, as a guest: root.east is dead",
+        "parent: root.east",
+        "link: up for 1m, 1 reconnects",
+        "round trip: 1.2 ms",
+        "traffic: 2.0 KB in, 100 B out",
+        "guests: 0 of at most 250",
+        "",
+        "COULD ATTACH TO WHICH IS AT HEALTH ANSWERS IN",
+        "root.east parent 10.0.0.1:7422 dead -",
+    ]
+
+
+def test_links_of_a_host() -> None:
+    wire = {"rtt": None, "in_bytes": 0, "out_bytes": 0}
+    answer: dict[str, Any] = {
+        "path": "root",
+        "parent": None,
+        "attached_to": None,
+        "failover": False,
+        "drained": True,
+        "places": [],
+        "below": [{"path": "root.east", **wire}, {"path": "root.west.site", **wire}],
+        "guests": [{"path": "root.west.site", "state": "online", "since": ago(1)}],
+        "most_guests": 3,
+    }
+    shown = links_view(answer, NOW).plain
+    assert "nobody, this is a root" in shown
+    assert "maintenance" in shown
+    assert [line.split()[1] for line in shown.splitlines()[-2:]] == ["child", "guest"]

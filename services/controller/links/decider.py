@@ -87,6 +87,13 @@ class Decider:
         self._damping = 1
         self._healed = 0
         self._avoided: dict[str, _Place] = {}
+        self._wanted = False
+
+    def prefer(self, home: str) -> None:
+        """It belongs there from now on, and goes there as soon as somebody answers there."""
+        if home != self.home:
+            self.home, self._wanted = home, True
+            self._avoided.pop(home, None)
 
     @property
     def settled(self) -> bool:
@@ -141,6 +148,8 @@ class Decider:
         """Its own parent is watched, by itself and by those above, who know whether it reaches them."""
         if not facts.answers(self.home) or facts.parent in ("offline", "drained") or self._is_avoided(self.home, facts):
             self._good_since = None
+        elif self._wanted:
+            return self._move(self.home, facts.now, "it was told to")
         elif self._good_since is None:
             self._good_since = facts.now
         elif facts.now - self._good_since >= self.healthy_time:
@@ -198,6 +207,7 @@ class Decider:
 
     def _move(self, path: str, now: float, why: str) -> Order:
         self.at, self.why = path, why
+        self._wanted = self._wanted and path != self.home
         self.moves += 1
         self._tried_since = now
         self._good_since = None

@@ -12,20 +12,14 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from hashlib import blake2b
 from operator import attrgetter
-from typing import Any
-
-import structlog
-from pydantic import ValidationError
 
 from bus import paths, subjects
-from bus.event import Draft, Event
+from bus.event import Draft
 from bus.sync import Family, Relative
 from bus.types import ALTERNATES
 from services.controller.registry import Registry, Snapshot
+from services.tier import places
 from services.tier.runtime import Runtime
-from store.api import Reader
-
-logger = structlog.get_logger()
 
 #: So many of a tier's siblings are named: of a thousand that are orphaned together, each neighbour takes a few.
 NAMED = 8
@@ -40,20 +34,16 @@ class Kin:
         self._me = runtime.path
         self.family = Family()
         self._told: tuple[Snapshot, Family, dict[str, tuple[Family, int]]] = (registry.snapshot, self.family, {})
-        #: Whether this tier sends away who is attached to it.
-        self.drained = False
 
     async def start(self) -> None:
         """Takes up what was told before."""
+        self.family = await self._runtime.log.read(places.family)
 
-        def read(reader: Reader[Event]) -> list[Any]:
-            return reader.events(types=(ALTERNATES,), source=self._me, latest=True, limit=1)
-
-        for stored in await self._runtime.log.read(read):
-            try:
-                self.family = Family.model_validate(stored.event.data["family"])
-            except (ValidationError, KeyError):
-                logger.warning("alternates that cannot be read", id=stored.event.id)
+    @property
+    def drained(self) -> bool:
+        """Whether this tier sends away who is attached to it."""
+        own = self._registry.snapshot.rows.get(self._me)
+        return own is not None and own.drained
 
     async def learn(self, family: Family, teller: str) -> None:
         """Records what an ancestor has told of it, if that is new."""

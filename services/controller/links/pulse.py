@@ -29,25 +29,28 @@ def interval(heartbeat: float) -> float:
 
 
 class Beat(BaseModel):
-    """What a pulse says: whether the tier reaches somebody above it."""
+    """What a pulse says: whether the tier reaches somebody above it, and whether it sends its children away."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     path: str
     up: bool = True
+    drained: bool = False
 
 
 class Pulse:
     """Sends the pulse of this tier, and hears that of the tier to which it is attached."""
 
-    def __init__(self, runtime: Runtime, is_up: Callable[[], bool]) -> None:
+    def __init__(self, runtime: Runtime, is_up: Callable[[], bool], is_drained: Callable[[], bool]) -> None:
         self._runtime = runtime
         self._is_up = is_up
+        self._is_drained = is_drained
         self._held: Subscription | None = None
         self._host = ""
         #: When the host was heard last (monotonic), and since when it says that it reaches nobody itself.
         self.heard = float("-inf")
         self.cut_off_since: float | None = None
+        self.host_drained = False
 
     @property
     def silence(self) -> float:
@@ -58,7 +61,7 @@ class Pulse:
         """Sends for ever."""
         subject = subjects.pulse(self._runtime.path)
         while True:
-            beat = Beat(path=self._runtime.path, up=self._is_up())
+            beat = Beat(path=self._runtime.path, up=self._is_up(), drained=self._is_drained())
             with suppress(Unavailable):
                 self._runtime.bus.send(subject, msgpack.packb(beat.model_dump()))
             await asyncio.sleep(interval(self._runtime.settings.heartbeat))
@@ -68,7 +71,7 @@ class Pulse:
         if host == self._host:
             return
         before, self._host = self._held, host
-        self.heard, self.cut_off_since = float("-inf"), None
+        self.heard, self.cut_off_since, self.host_drained = float("-inf"), None, False
         self._held = await self._runtime.bus.subscribe(subjects.pulse(host), self._on_pulse)
         if before is not None:
             await before.end()
@@ -80,5 +83,5 @@ class Pulse:
             return
         if beat.path != self._host:
             return
-        self.heard = time.monotonic()
+        self.heard, self.host_drained = time.monotonic(), beat.drained
         self.cut_off_since = None if beat.up else self.cut_off_since or self.heard

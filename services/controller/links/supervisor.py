@@ -20,7 +20,7 @@ from bus import paths, subjects
 from bus.client import Message
 from bus.errors import OteError, Unavailable
 from bus.event import Draft, Event, now
-from bus.types import ATTACHED
+from bus.types import ATTACHED, PREFERRED
 from leafnodes.config import address_of, at_address
 from leafnodes.monitor import LeafLink
 from leafnodes.probe import NEVER, PATIENCE, Probe, probe
@@ -30,6 +30,7 @@ from services.controller.links.decider import Decider, Facts, Order
 from services.controller.links.guests import Knock, Welcome
 from services.controller.links.kin import Kin
 from services.controller.links.pulse import Pulse, interval
+from services.tier import places
 from services.tier.runtime import Runtime
 from store.api import Tx
 from store.errors import StoreError
@@ -44,6 +45,8 @@ LOOK = 5.0
 CUT_OFF = 5.0
 #: What is sent while the ways through the tree change may be missed by the first look: there is a second.
 SECOND_LOOK = 0.2
+#: How long a move usually takes at most, and between two looks whether it is done (seconds).
+QUICK, TINY = 0.1, 0.002
 
 
 @dataclass(slots=True)
@@ -72,8 +75,8 @@ class Supervisor:
 
     def __init__(self, runtime: Runtime, server: NatsServer, asker: Asker, kin: Kin, pulse: Pulse) -> None:
         settings = runtime.settings
-        home = paths.parent(runtime.path)
-        assert home is not None and settings.parent is not None
+        own = paths.parent(runtime.path)
+        assert own is not None and settings.parent is not None
         self._runtime = runtime
         self._server = server
         self._asker = asker
@@ -91,16 +94,23 @@ class Supervisor:
         self._knocked = float("-inf")
         self._admitted = True
         self.uplink = Uplink()
-        self.decider = Decider(home, settings.fallback_after)
+        self._own = own
+        self.decider = Decider(own, settings.fallback_after)
         self.probes: dict[str, Probe] = {}
 
     async def start(self) -> None:
         """Listens to the server and to the parent."""
         await self._runtime.bus.subscribe(subjects.server_events(), self._on_server_event)
-        await self._pulse.listen(self.decider.home)
+        await self._pulse.listen(self._own)
+        await self._heed_wish()
         row = await self._runtime.log.read(lambda reader: reader.cluster(self._runtime.path))
         if row is not None and row.moved[1]:
             self._said, self._knock = row.attached_to, self._known(*row.moved)
+
+    async def _heed_wish(self) -> None:
+        """Where it belongs, if it was told."""
+        wish: str | None = await self._runtime.log.read(lambda reader: places.preferred(reader))
+        self.decider.prefer(wish or self._own)
 
     def _on_server_event(self, message: Message) -> None:
         if message.subject.endswith("CONNECT") and b'"kind":"Leafnode"' in message.data:
@@ -109,12 +119,21 @@ class Supervisor:
 
     async def run(self) -> None:
         """Works for ever."""
+        following = asyncio.create_task(self._follow(), name="follow planned moves")
         try:
             await self._work()
         finally:
+            following.cancel()
             for task in self._probing.values():
                 task.cancel()
             await asyncio.gather(*self._probing.values(), return_exceptions=True)
+
+    async def _follow(self) -> None:
+        """A planned move is a command to the shim `tier`, which leaves its word in the log."""
+        after = await self._runtime.log.read(lambda reader: reader.last_row())
+        async for _ in self._runtime.log.follow(after=after, types=(PREFERRED,)):
+            await self._heed_wish()
+            self._wake.set()
 
     async def _work(self) -> None:
         while True:
@@ -143,17 +162,29 @@ class Supervisor:
         await self._look(LOOK if decider.settled else 0.0)
         linked = self.uplink.path
         answered = linked == decider.at and await self._answered()
-        if not answered or decider.at != decider.home or self._asker.parent_state == "drained":
+        parent = self._parent_state()
+        if not answered or decider.at != decider.home or parent == "drained":
             await self._probe()
         fresh = time.monotonic() - FRESH
         return Facts(
             now=time.monotonic(),
             linked=linked,
             answered=answered,
-            alternates=[one.path for one in self._kin.alternates],
+            alternates=[path for path in self._places() if path != decider.home],
             health={path: found.health for path, found in self.probes.items() if found.at > fresh},
-            parent=self._asker.parent_state,
+            parent=parent,
         )
+
+    def _parent_state(self) -> str | None:
+        """How the tier where it belongs is in the eyes of others: they tell of its own parent only."""
+        if self._pulse.host_drained and self.decider.at == self.decider.home:
+            return "drained"
+        return self._asker.parent_state if self.decider.home == self._own else None
+
+    def _places(self) -> dict[str, str]:
+        """Where it could attach, and at which address, its own parent first."""
+        others = {one.path: self._reach.get(one.path, one.leaf) for one in self._kin.alternates}
+        return {self._own: address_of(self._url), **others}
 
     async def _look(self, age: float) -> None:
         if time.monotonic() - self._looked < age:
@@ -167,7 +198,7 @@ class Supervisor:
 
     async def _answered(self) -> bool:
         """Whether somebody above was heard since the last move, and not long ago."""
-        if self.decider.at != self.decider.home and not await self._stays():
+        if self.decider.at != self._own and not await self._stays():
             return False
         if self._heard():
             return True
@@ -181,7 +212,7 @@ class Supervisor:
 
     def _heard(self) -> bool:
         heard = self._asker.heard
-        if self.decider.settled or self.decider.at == self.decider.home:
+        if self.decider.settled or self.decider.at == self._own:
             heard = max(heard, self._pulse.heard)
         return heard > max(self._moved, time.monotonic() - self._pulse.silence)
 
@@ -213,10 +244,8 @@ class Supervisor:
 
     async def _probe(self) -> None:
         """Looks at all places at once; who does not answer soon is left to answer later."""
-        places = {one.path: self._reach.get(one.path, one.leaf) for one in self._kin.alternates}
-        places[self.decider.home] = address_of(self._url)
         oldest = time.monotonic() - FRESH / 2 if self.decider.settled else time.monotonic() - GLANCE / 2
-        for path, address in places.items():
+        for path, address in self._places().items():
             if path not in self._probing and self.probes.get(path, NEVER).at < oldest:
                 task = asyncio.create_task(self._probe_one(path, address), name=f"probe {path}")
                 self._probing[path] = task
@@ -254,14 +283,22 @@ class Supervisor:
 
     async def _move(self, path: str, why: str) -> None:
         logger.warning("moving", to=path, why=why)
-        if self._said not in (None, self.decider.home) and self.uplink.path is not None:
+        if self._said not in (None, self._own) and self.uplink.path is not None:
             await self._say_goodbye()
         self._moved, self._under_way = time.monotonic(), True
         self._knocked, self._admitted = float("-inf"), True
         await self._pulse.listen(path)
         await self._attach(path)
-        self._looked = float("-inf")
+        await self._until_linked(path)
         self._asker.moved()
+
+    async def _until_linked(self, path: str) -> None:
+        """Most moves are done within milliseconds: what was missed is asked for as soon as the link is there."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(QUICK):
+                while self.uplink.path != path:
+                    await self._look(0.0)
+                    await asyncio.sleep(0 if self.uplink.path == path else TINY)
 
     async def _say_goodbye(self) -> None:
         left = self._knock.model_copy(update={"leaving": True})
@@ -270,19 +307,21 @@ class Supervisor:
             await self._runtime.bus.flush()
 
     async def _attach(self, path: str) -> None:
-        if path == self.decider.home:
+        if path == self._own:
             await self._server.attach(self._url)
             return
-        leaf = next((one.leaf for one in self._kin.alternates if one.path == path), "")
-        url = at_address(self._url, self._reach.get(path, leaf))
+        address = self._places().get(path)
+        if address is None:
+            raise Unavailable(f"{path} is no tier to which this one could attach")
+        url = at_address(self._url, address)
         await self._server.attach(url, level=paths.depth(paths.Path(path)) + 1)
 
     async def _say_where(self) -> None:
         """Its own word on where it is, when that has changed: all above know from it who judges this tier."""
         at = self.decider.at
-        if at == (self._said or self.decider.home):
+        if at == (self._said or self._own):
             return
-        data = {"path": self._runtime.path, "attached_to": at, "parent": self.decider.home, "why": self.decider.why}
+        data = {"path": self._runtime.path, "attached_to": at, "parent": self._own, "why": self.decider.why}
         draft = Draft(type=ATTACHED, subject=subjects.event(ATTACHED, self._runtime.path), data=data)
 
         def op(tx: Tx[Event]) -> Event:
@@ -291,7 +330,7 @@ class Supervisor:
         event = await self._runtime.log.write(op)
         logger.warning("attached", to=at, why=self.decider.why)
         self._said, self._knock = at, self._known(event.epoch, event.seq or 0)
-        if at != self.decider.home:
+        if at != self._own:
             # From here on the host can say, and is believed, that this tier is gone.
             await self._ask_to_stay(self._knock)
 

@@ -26,7 +26,11 @@ class Ways:
         self._kin = kin
         self.guests = Guests(runtime, kin)
         self.relay = Relay(runtime, registry)
-        self.pulse = Pulse(runtime, lambda: not asker.links or any(link.state == "up" for link in asker.links))
+        self.pulse = Pulse(
+            runtime,
+            is_up=lambda: not asker.links or any(link.state == "up" for link in asker.links),
+            is_drained=lambda: kin.drained,
+        )
         self.supervisor: Supervisor | None = None
         settings = runtime.settings
         if runtime.server is not None and settings.parent is not None and asker.links and settings.failover:
