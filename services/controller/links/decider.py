@@ -18,6 +18,9 @@ from leafnodes.probe import Health
 JITTER = 0.1
 #: How long a server that answers may take to be linked again by itself, and a move to come to an answer.
 PATIENCE, SETTLE = 1.0, 2.0
+#: How long nobody above may answer through a link that is up, while the server at its other end is well: the tiers
+#: there are busy, or only just started again.
+DEAF = 3.0
 #: For how long a place where nothing was to be had is left alone, at first and at most; doubled each time.
 PENALTY, LONGEST_PENALTY = 10.0, 300.0
 #: After how long a link that stays away although the parent answers is made anew, and then the server started again.
@@ -49,15 +52,13 @@ class Facts:
 @dataclass(frozen=True, slots=True)
 class Order:
     """What is to be done: attach to `move`, make the link anew (`reload`), start the server again (`restart`), or
-    nothing. `why` is for people; `again` when to look again at the latest (seconds, None: when there is news), and
-    `probe` whether others should be probed before."""
+    nothing. `why` is for people; `again` when to look again at the latest (seconds, None: when there is news)."""
 
     move: str | None = None
     reload: bool = False
     restart: bool = False
     why: str = ""
     again: float | None = None
-    probe: bool = False
 
 
 @dataclass(slots=True)
@@ -141,7 +142,7 @@ class Decider:
             choice = self._choice(facts)
             if choice is not None:
                 return self._move(choice, facts.now, f"{self.home} is in maintenance")
-            return Order(again=LATER, probe=True)
+            return Order(again=LATER)
         return Order()
 
     def _away(self, facts: Facts) -> Order:
@@ -154,7 +155,7 @@ class Decider:
             self._good_since = facts.now
         elif facts.now - self._good_since >= self.healthy_time:
             return self._move(self.home, facts.now, f"{self.home} is healthy again")
-        return Order(again=min(LATER, self.healthy_time / 4), probe=True)
+        return Order(again=min(LATER, self.healthy_time / 4))
 
     # -- lost --------------------------------------------------------------------------------------
 
@@ -165,10 +166,11 @@ class Decider:
             self._leave_at = now + self._random.uniform(0, JITTER)
             self._flapped(now)
         gone = now - self._lost_since
-        if facts.linked is None and facts.answers(self.at) and gone < PATIENCE:
-            return Order(again=SOON, probe=True)
+        patience = PATIENCE if facts.linked is None else DEAF
+        if facts.answers(self.at) and gone < patience and not self._is_avoided(self.at, facts):
+            return Order(again=SOON if facts.linked is None else LATER / 2)
         if now < self._leave_at:
-            return Order(again=self._leave_at - now, probe=True)
+            return Order(again=self._leave_at - now)
         choice = self._choice(facts)
         if choice is not None:
             return self._move(choice, now, self._reason(facts))
@@ -203,7 +205,7 @@ class Decider:
         if stuck and self._healed == 1 and gone > RESTART_AFTER:
             self._healed = 2
             return Order(restart=True, why="the link stays away although it was made anew", again=again)
-        return Order(again=again, probe=True)
+        return Order(again=again)
 
     def _move(self, path: str, now: float, why: str) -> Order:
         self.at, self.why = path, why

@@ -202,6 +202,7 @@ class Supervisor:
             return False
         if self._heard():
             return True
+        self._begin_probes()
         before = self.uplink.link.in_bytes if self.uplink.link is not None else 0
         patience = max(0.1, interval(self._runtime.settings.heartbeat))
         if await self._asker.reaches(patience):
@@ -244,13 +245,16 @@ class Supervisor:
 
     async def _probe(self) -> None:
         """Looks at all places at once; who does not answer soon is left to answer later."""
+        self._begin_probes()
+        if self._probing:
+            await asyncio.wait(self._probing.values(), timeout=GLANCE)
+
+    def _begin_probes(self) -> None:
         oldest = time.monotonic() - FRESH / 2 if self.decider.settled else time.monotonic() - GLANCE / 2
         for path, address in self._places().items():
             if path not in self._probing and self.probes.get(path, NEVER).at < oldest:
                 task = asyncio.create_task(self._probe_one(path, address), name=f"probe {path}")
                 self._probing[path] = task
-        if self._probing:
-            await asyncio.wait(self._probing.values(), timeout=GLANCE)
 
     async def _probe_one(self, path: str, address: str) -> None:
         try:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from leafnodes.probe import Health
 from services.controller.links.decider import (
+    DEAF,
     PATIENCE,
     PENALTY,
     RELOAD_AFTER,
@@ -78,6 +79,13 @@ def test_a_hung_parent_is_left_although_the_link_is_up() -> None:
     world.lose(Health.HUNG, linked=True)
     assert world.moves(0.2) == [WEST]
     assert "hung" in world.decider.why
+
+
+def test_a_parent_whose_server_is_well_is_given_time_to_answer() -> None:
+    world = World()
+    world.lose(Health.GOOD, linked=True)
+    assert world.moves(DEAF - 0.5) == []
+    assert world.moves(1) == [WEST]
 
 
 def test_a_server_that_was_only_started_again_keeps_its_children() -> None:
