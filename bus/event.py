@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import itemgetter
 from time import time_ns
 from typing import Annotated, Any, Final, NamedTuple, NotRequired
 
@@ -113,7 +114,14 @@ class Event:
     expiresat: Final[str | None]
     supersedes: Final[tuple[Cover, ...]]
     body: Final[bytes]
-    checksum: Final[bytes]
+    _checksum: bytes = b""
+
+    @property
+    def checksum(self) -> bytes:
+        """16 bytes over `body`, made when they are first asked for: whoever only folds the past needs none."""
+        found = self._checksum or checksum(self.body)
+        self._checksum = found
+        return found
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Event) and self.body == other.body
@@ -159,52 +167,51 @@ class Event:
         return out
 
 
+_REQUIRED = itemgetter("specversion", "id", "source", "type", "subject", "time", "epoch", "data")
+_REQUIRED_TYPES = [*[str] * 7, dict]
+
+
 def _assemble(wire: dict[str, Any], body: bytes) -> Event | None:
     """The quick form of `_Wire`, for every event that comes in: None where that would find a fault."""
+    try:
+        required = version, id, source, kind, subject, time, epoch, data = _REQUIRED(wire)
+    except KeyError:
+        return None
     get = wire.get
-    id, source, kind, subject = get("id"), get("source"), get("type"), get("subject")
-    time, epoch, seq, data = get("time"), get("epoch"), get("seq"), get("data")
-    cause, actor, expiresat = get("cause"), get("actor"), get("expiresat")
+    seq, cause, actor, expiresat = get("seq"), get("cause"), get("actor"), get("expiresat")
     if not (
-        type(id) is type(source) is type(kind) is type(subject) is type(time) is type(epoch) is str
-        and type(data) is dict
-        and get("specversion") == SPEC_VERSION
+        list(map(type, required)) == _REQUIRED_TYPES
+        and version == SPEC_VERSION
         and (type(seq) is int and seq > 0 if "seq" in wire else True)
         and (cause is None or type(cause) is str)
         and (actor is None or type(actor) is str)
         and (expiresat is None or type(expiresat) is str)
     ):
         return None
-    to: list[Addressee] = []
-    supersedes: list[Cover] = []
     try:
-        for path, number, life in get("to", ()):
-            if not (type(path) is type(life) is str and type(number) is int and number > 0):
-                return None
-            to.append(Addressee(path, number, life))
-        for path, number, command, sum_ in get("supersedes", ()):
-            if not (type(path) is type(command) is str and type(number) is int and type(sum_) is bytes):
-                return None
-            supersedes.append(Cover(path, number, command, sum_))
+        to = _addressees(wire["to"]) if "to" in wire else ()
+        supersedes = _covers(wire["supersedes"]) if "supersedes" in wire else ()
     except (TypeError, ValueError):
         return None
     return Event(
-        id,
-        source,
-        kind,
-        subject,
-        time,
-        epoch,
-        seq,
-        data,
-        cause,
-        actor,
-        tuple(to),
-        expiresat,
-        tuple(supersedes),
-        body,
-        checksum(body),
-    )
+        id, source, kind, subject, time, epoch, seq, data, cause, actor, to, expiresat, supersedes, body
+    )  # fmt: skip
+
+
+def _addressees(told: Any) -> tuple[Addressee, ...]:
+    """TypeError or ValueError where one of them is none."""
+    for path, number, life in told:
+        if not (type(path) is type(life) is str and type(number) is int and number > 0):
+            raise TypeError
+    return tuple(map(Addressee._make, told))
+
+
+def _covers(told: Any) -> tuple[Cover, ...]:
+    """TypeError or ValueError where one of them is none."""
+    for path, number, command, sum_ in told:
+        if not (type(path) is type(command) is str and type(number) is int and type(sum_) is bytes):
+            raise TypeError
+    return tuple(map(Cover._make, told))
 
 
 def _fault(wire: Any) -> BadMessage:
@@ -281,5 +288,4 @@ class Draft:
             self.expiresat,
             self.supersedes,
             body,
-            checksum(body),
         )

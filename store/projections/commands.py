@@ -7,14 +7,13 @@ that `in-doubt` gives way to any other. Only what the target itself wrote moves 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import msgpack
 
 from store.api import Covering, Entry
-from store.paths import is_under
-from store.projections.base import Filed, Index, Table, Tables, mapping, optional_text, text
+from store.projections.base import Filed, Index, Rows, Table, Tables, optional_text, text
 
 SUBMITTED = "ote.command.submitted.v1"
 CANCEL = "ote.command.cancel.v1"
@@ -120,54 +119,55 @@ class Commands:
 
     def __init__(self, source: str) -> None:
         self._source = source
+        self._below = f"{source}."
 
     def apply(self, tables: Tables, events: Iterable[Filed]) -> None:
-        batch = list(events)
-        self._load(tables, batch)
-        for filed in batch:
+        named = [(text(filed.event.data, "command"), filed) for filed in events]
+        self._load(tables, named)
+        targets = tables.rows(TARGETS)
+        for command, filed in named:
             event = filed.event
-            if event.type == SUBMITTED:
-                self._submitted(tables, filed)
+            if event.type in _REPORTS:
+                if command:
+                    _reported(targets, command, filed)
+            elif event.type == SUBMITTED:
+                if command:
+                    self._submitted(tables, command, filed)
             elif event.type == STORED:
                 _waypoints(tables, event)
-            elif (command := text(event.data, "command")) and event.type not in (CANCEL, RESOLVE):
-                _reported(tables, command, filed)
             for cover in event.supersedes:
                 self._covered(tables, event, cover)
 
-    def _load(self, tables: Tables, batch: list[Filed]) -> None:
+    def _load(self, tables: Tables, named: list[tuple[str, Filed]]) -> None:
         """One query for each table and batch, instead of one for each record."""
-        named = [(event, id) for _, event, _ in batch if (id := text(event.data, "command"))]
-        tables.rows(COMMANDS).load((id,) for event, id in named if event.type == SUBMITTED)
-        addressed = (
-            (id, a.path)
-            for event, id in named
-            if event.type == SUBMITTED
-            for a in event.to
-            if is_under(a.path, self._source)
-        )
-        reported = ((id, event.source) for event, id in named if event.type in _REPORTS)
-        tables.rows(TARGETS).load((*addressed, *reported))
+        submitted = [(id, filed.event) for id, filed in named if id and filed.event.type == SUBMITTED]
+        tables.rows(COMMANDS).load([(id,) for id, _ in submitted])
+        keys = [(id, filed.event.source) for id, filed in named if id and filed.event.type in _REPORTS]
+        keys += [(id, a.path) for id, event in submitted for a in event.to if self._is_below(a.path)]
+        tables.rows(TARGETS).load(keys)
 
-    def _submitted(self, tables: Tables, filed: Filed) -> None:
+    def _is_below(self, path: str) -> bool:
+        return path.startswith(self._below) or path == self._source
+
+    def _submitted(self, tables: Tables, id: str, filed: Filed) -> None:
         row, event, _ = filed
-        id = text(event.data, "command")
-        if not id:
-            return
         commands = tables.rows(COMMANDS)
         known = commands.get(id)
-        if known is None or known.origin == event.source:
-            commands.put(_command(id, row, event) if known is None else _later(known, _command(id, row, event)))
+        if known is None:
+            commands.put(_command(id, row, event))
+        elif known.origin == event.source:
+            commands.put(_later(known, _command(id, row, event)))
         command_row, key = (known.row if known else row), optional_text(event.data, "key")
         targets = tables.rows(TARGETS)
         for path, number, epoch in ((a.path, a.number, a.epoch) for a in event.to):
-            if not is_under(path, self._source):
+            if not self._is_below(path):
                 continue
             target = targets.get(id, path) or Target(id, path)
             if target.origin not in ("", event.source):
                 # A command belongs to the origin that is first seen with it.
                 continue
-            target.accepted = min(target.accepted or event.time, event.time)
+            if target.accepted is None or event.time < target.accepted:
+                target.accepted = event.time
             if _is_news(target, event, number):
                 target.submitted_row, target.submitted_epoch = row, event.epoch
                 target.target_epoch, target.command_row, target.key = epoch, command_row, key
@@ -177,7 +177,7 @@ class Commands:
             targets.put(target)
 
     def _covered(self, tables: Tables, event: Entry, cover: Covering) -> None:
-        if not is_under(cover.path, self._source):
+        if not self._is_below(cover.path):
             return
         targets = tables.rows(TARGETS)
         target = targets.get(cover.command, cover.path) or Target(cover.command, cover.path)
@@ -192,14 +192,14 @@ class Commands:
 
 def _command(id: str, row: int, event: Entry) -> Command:
     data = event.data
-    count = data.get("count")
+    count, do = data.get("count"), data.get("do")
     return Command(
         id=id,
         row=row,
         origin=event.source,
         epoch=event.epoch,
         selector=text(data, "selector"),
-        do=msgpack.packb(mapping(data, "do")),
+        do=msgpack.packb(do if isinstance(do, Mapping) else {}),
         digest=text(data, "digest"),
         count=count if isinstance(count, int) else len(event.to),
         actor=event.actor,
@@ -234,9 +234,8 @@ def _waypoints(tables: Tables, event: Entry) -> None:
             waypoints.put(Waypoint(id, event.source, event.time))
 
 
-def _reported(tables: Tables, command: str, filed: Filed) -> None:
+def _reported(targets: Rows[Target], command: str, filed: Filed) -> None:
     event = filed.event
-    targets = tables.rows(TARGETS)
     target = targets.get(command, event.source) or Target(command, event.source)
     if event.type == RECEIVED:
         _received(target, event)

@@ -26,9 +26,14 @@ from store.sql.snapshots import restored, told
 R = TypeVar("R")
 
 BATCH = 500
+SPILLED = 10
+"""Batches after which records are written that have changed: what follows on a command soon is written with it."""
 
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all)."""
+
+_Page = list[tuple[int, str, bytes, str]]
+"""Rows of events: number, type, body, and when it was stored."""
 
 
 class Desk(Protocol):
@@ -76,22 +81,26 @@ class Projector:
         progress: Progress | None = None,
     ) -> None:
         start = position.row
-        for batch in self.batches(desk.session, position.row, last):
-            projection.apply(desk, [filed for filed in batch if filed.event.type in projection.types])
-            position.row = batch[-1].row
+        for number, page in enumerate(_pages(desk.session, position.row, last), 1):
+            projection.apply(desk, self._filed(page, projection.types))
+            position.row = page[-1][0]
             desk.rows(PROJECTIONS).put(position)
-            desk.spill()
-            for table in projection.tables:
-                desk.rows(table).trim()
+            if number % SPILLED == 0:
+                desk.spill()
+                for table in projection.tables:
+                    desk.rows(table).trim()
             if progress:
                 progress(position.row - start, last - start)
         position.row = last
 
     def batches(self, session: Session, after: int, last: int) -> Iterator[list[Filed]]:
         """The events after a row, up to another, in row order."""
-        while rows := session.all(queries.FILED, after, last, BATCH):
-            yield [Filed(row, self._decode(body), stored_at) for row, body, stored_at in rows]
-            after = rows[-1][0]
+        for page in _pages(session, after, last):
+            yield [Filed(row, self._decode(body), stored_at) for row, _, body, stored_at in page]
+
+    def _filed(self, page: _Page, types: frozenset[str]) -> list[Filed]:
+        decode = self._decode
+        return [Filed(row, decode(body), stored_at) for row, type, body, stored_at in page if type in types]
 
     def outdated(self, desk: Desk) -> list[Projection]:
         """The projections whose records were made by another version of their fold, or not yet."""
@@ -120,3 +129,10 @@ class Projector:
         self._catch_up(desk, projection, position, desk.last_row, progress)
         desk.rows(PROJECTIONS).put(position)
         desk.flush()
+
+
+def _pages(session: Session, after: int, last: int) -> Iterator[_Page]:
+    """The rows of events after a row, up to another, in order."""
+    while page := session.all(queries.FILED, after, last, BATCH):
+        yield page
+        after = page[-1][0]

@@ -43,7 +43,7 @@ EVENT = Query(sa.select(_e.body).where(_e.id == bindparam("id")), "id")
 AT_ROW = Query(sa.select(_e.body).where(_e.row == bindparam("row")), "row")
 FILED = Query(
     limited(
-        sa.select(_e.row, _e.body, _e.stored_at)
+        sa.select(_e.row, _e.type, _e.body, _e.stored_at)
         .where(_e.row > bindparam("after"), _e.row <= bindparam("last"))
         .order_by(_e.row)
     ),

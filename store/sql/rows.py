@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from store.projections.base import Table
 from store.sql.backend import Session
 from store.sql.schema import RECORD_TABLES
-from store.sql.statements import Inserts, Lookups, compiled
+from store.sql.statements import Inserts, Lookups, compiled, limited
 
 R = TypeVar("R")
 
@@ -40,6 +40,11 @@ class SqlRows(Generic[R]):
         where = (declared.c[name] == sa.bindparam(name) for name in table.key)
         self._delete = compiled(sa.delete(declared).where(*where), dialect, table.key)
         self._delete_all = compiled(sa.delete(declared), dialect, ())
+        key = [declared.c[name] for name in table.key]
+        backwards = sa.select(*key).order_by(*(column.desc() for column in key))
+        self._greatest = compiled(limited(backwards), dialect, ("limit",))
+        #: the highest key that the table may hold, () if it is empty; None if that is not known
+        self._top: tuple[Any, ...] | None = None
         self._cache: dict[tuple[Any, ...], R | None] = {}
         self._dirty: dict[tuple[Any, ...], R | None] = {}
 
@@ -47,7 +52,7 @@ class SqlRows(Generic[R]):
         try:
             return self._cache[key]
         except KeyError:
-            row = self._lookups.one(self._session.cursor, key)
+            row = None if self._is_above(key) else self._lookups.one(self._session.cursor, key)
             record = self._cache[key] = None if row is None else self._make(*row)
             return record
 
@@ -56,9 +61,17 @@ class SqlRows(Generic[R]):
         if not missing:
             return
         self._cache.update(missing)
-        for row in self._lookups.run(self._session.cursor, missing):
+        for row in self._lookups.run(self._session.cursor, (key for key in missing if not self._is_above(key))):
             record = self._make(*row)
             self._cache[self._key_of(record)] = record
+
+    def _is_above(self, key: tuple[Any, ...]) -> bool:
+        """Whether a key, which is not in memory, lies above all that the table holds: no need to look. Ids of
+        commands are in the order of time, so that of new ones this is the rule."""
+        if self._top is None:
+            self._session.cursor.execute(self._greatest, (1,))
+            self._top = tuple(self._session.cursor.fetchone() or ())
+        return key > self._top
 
     def put(self, record: R) -> None:
         key = self._key_of(record)
@@ -72,6 +85,8 @@ class SqlRows(Generic[R]):
         if not self._dirty:
             return
         dirty, self._dirty = self._dirty, {}
+        if self._top is not None:
+            self._top = max(self._top, max(dirty))
         self._inserts.run(
             self._session.cursor, (self._values_of(record) for record in dirty.values() if record is not None)
         )
@@ -93,6 +108,7 @@ class SqlRows(Generic[R]):
         """Forgets everything, also what was not written."""
         self._cache.clear()
         self._dirty.clear()
+        self._top = None
 
 
 def _getter(names: Iterable[str]) -> Callable[[Any], tuple[Any, ...]]:

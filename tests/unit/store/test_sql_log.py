@@ -355,3 +355,41 @@ class TestRebuild:
             connection.execute("DELETE FROM commands WHERE row > 500")
         await full.write(lambda tx: tx.append(submitted("last", [])))
         assert (await full.read(lambda r: r.counts()))["commands"] == 601
+
+
+class TestWhatIsLookedUp:
+    """A record above all that a table holds is not looked for: whatever lies below must still be found."""
+
+    async def test_what_another_process_left_is_found(self, place: str) -> None:
+        root, site = Source("root"), Source("root.a")
+        commands = [root.command("root.a", command=f"c{n}") for n in (2, 5)]
+        async with log_at(place) as log:
+            await log.write(lambda tx: tx.record(commands))
+            await log.flush()
+        middle, late = root.command("root.a", command="c3"), root.command("root.a", command="c7")
+        async with log_at(place) as log:
+            await log.write(lambda tx: tx.record([middle, site.seal(report("received", "c2"))]))
+            await log.write(lambda tx: tx.record([late, site.seal(report("succeeded", "c5"))]))
+            await log.flush()
+            states = await log.read(lambda r: {c: r.targets(c)[0].state for c in ("c2", "c3", "c5", "c7")})
+            numbers = await log.read(lambda r: [r.targets(c)[0].number for c in ("c2", "c3", "c5", "c7")])
+        assert states == {"c2": "received", "c3": "accepted", "c5": "succeeded", "c7": "accepted"}
+        assert numbers == [1, 3, 2, 4]
+
+    async def test_a_rebuild_writes_in_parts_what_comes_in_parts(
+        self, place: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Commands that come in any order, and reports that come long after their commands were written."""
+        root, site, ids = Source("root"), Source("root.a"), [f"c{n}" for n in (4, 1, 9, 2, 8, 3, 7, 0, 6, 5)]
+        async with log_at(place) as log:
+            sent = [root.command("root.a", command=id) for id in ids]
+            said = [site.seal(report(state, id)) for state in ("received", "succeeded") for id in reversed(ids[1:])]
+            await log.write(lambda tx: tx.record([*sent, *said]))
+            await log.flush()
+            told = await log.read(lambda r: [(r.command(id), r.targets(id)) for id in ids])
+            monkeypatch.setattr("store.sql.projector.BATCH", 2)
+            monkeypatch.setattr("store.sql.projector.SPILLED", 2)
+            monkeypatch.setattr("store.sql.rows.KEPT", 3)
+            await log.rebuild("commands")
+            assert await log.read(lambda r: [(r.command(id), r.targets(id)) for id in ids]) == told
+        assert verify(place, Event.decode, source="root") == []
