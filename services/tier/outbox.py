@@ -6,7 +6,7 @@ Nothing is sent before its commit, and nothing is sent twice: what is lost on th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 
 import structlog
@@ -15,7 +15,7 @@ from bus import paths, subjects, wire
 from bus.client import Bus
 from bus.errors import Unavailable
 from bus.event import Event
-from bus.types import FINALS, MAIL
+from bus.types import FINALS, MAIL, RECEIVED
 
 logger = structlog.get_logger()
 
@@ -75,11 +75,15 @@ class Outbox:
     def _is_for_others(self, event: Event) -> bool:
         return event.type in MAIL and any(to.path != self._path for to in event.to)
 
-    def _report(self, events: Iterable[Event]) -> None:
-        """Finals first: somebody may wait for them, and the order within a stream is its numbers'."""
-        if self._has_parent:
-            ordered = sorted(events, key=lambda event: event.type not in FINALS)
-            self._send((subjects.event(event.type, self._path), event) for event in ordered)
+    def _report(self, events: Sequence[Event]) -> None:
+        """Finals first: somebody may wait for them, and the order within a stream is its numbers'. A `received` that
+        was committed with its final travels with it: one message for each command, on every link above."""
+        if not self._has_parent:
+            return
+        ended = {event.data.get("command"): event.type for event in events if event.type in FINALS}
+        types = [ended.get(e.data.get("command"), e.type) if e.type == RECEIVED else e.type for e in events]
+        ordered = sorted(zip(types, events, strict=True), key=lambda each: each[0] not in FINALS)
+        self._send((subjects.event(type, self._path), event) for type, event in ordered)
 
     def _send(self, outgoing: Iterable[tuple[str, Event]]) -> None:
         """What has one subject travels together."""

@@ -174,6 +174,7 @@ class MemoryLog(Generic[E]):
         self._appended: list[E] = []
         self._listeners: list[Callable[[list[E]], None]] = []
         self._news: set[asyncio.Event] = set()
+        self._written: list[tuple[asyncio.Future[Any], Any]] = []
         self.commits = Times()
 
     @property
@@ -231,17 +232,27 @@ class MemoryLog(Generic[E]):
         aside: bool = False,
         long: bool = False,
     ) -> asyncio.Future[T]:
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        begin = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
         try:
             result = self.apply(op)
         except Exception as error:
             done.set_exception(error)
             return done
+        if not self._written:
+            # As in a file, what is written in one turn of the loop is committed together.
+            loop.call_soon(self._end_turn)
+        self._written.append((done, result))
+        return done
+
+    def _end_turn(self) -> None:
+        begin = time.perf_counter()
         self.commit()
         self.commits.add(time.perf_counter() - begin)
-        done.set_result(result)
-        return done
+        written, self._written = self._written, []
+        for done, result in written:
+            if not done.done():
+                done.set_result(result)
 
     async def read(self, query: Callable[[Reader[E]], T], *, stale: bool = False) -> T:
         return self.query(query)

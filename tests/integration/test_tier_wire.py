@@ -56,6 +56,25 @@ async def test_a_command_goes_once_by_the_narrowest_subject(root: LocalTier) -> 
         assert event.data["command"] == done["id"]
 
 
+async def test_a_received_travels_with_the_final_that_was_committed_with_it(root: LocalTier) -> None:
+    tap = await Tap(root.bus).listen(f"ote.evt.*.{SITE1}")
+    id = (await root.submit("site1", "shop", wait=5))["id"]
+
+    def said() -> list[tuple[str, list[str]]]:
+        frames = [(subject, [Event.decode(body) for body in wire.unpack(data)]) for subject, data in tap.messages]
+        return [(subject, [e.type for e in found]) for subject, found in frames if found[0].data.get("command") == id]
+
+    await eventually(lambda: bool(said()))
+    both = ["ote.command.received.v1", "ote.command.succeeded.v1"]
+    assert said() == [(f"ote.evt.command-succeeded.{SITE1}", both)]
+
+    async def kept() -> bool:
+        found = [event["subject"] for event in await root.log(source=SITE1) if event["data"].get("command") == id]
+        return found == [f"ote.evt.command-{state}.{SITE1}" for state in ("received", "succeeded")]
+
+    await eventually(kept)
+
+
 async def test_each_addressee_has_its_own_number_and_the_life_of_its_log(root: LocalTier, tiers: Tiers) -> None:
     await root.submit("site1", "one", wait=5)
     tap = await Tap(root.bus).listen(*MAIL)
