@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -51,6 +52,9 @@ class Answerer:
         self._inbound = inbound
         self._admit = admit
         self._digests: dict[str, _Digests] = {}
+        #: Who asks how far this log is.
+        self._asking: dict[str, asyncio.Future[_Digests]] = {}
+        self._looking = asyncio.Lock()
         #: What repair has brought from below, and what it has carried there.
         self.taken, self.shipped = Volume(), Volume()
 
@@ -104,18 +108,43 @@ class Answerer:
         return blank.model_copy(update=await self._shipped(asker, ask))
 
     async def _compare(self, asker: str, ask: Compare) -> dict[str, object]:
-        # Who asks may have lost what passed here a moment ago, and is not yet committed.
-        await self._runtime.log.flush()
-        known = self._digests.get(asker)
-        skips = self._runtime.skips
-        mine = await self._runtime.log.read(lambda reader: _digests(reader, asker, known, skips))
-        self._digests[asker] = mine
+        mine = await self._digests_for(asker)
         return {
             "mail_buckets": None if positions.total(mine.mail) == ask.mail else mine.mail,
             "stream_buckets": None if positions.total(mine.streams) == ask.streams else mine.streams,
             "family_digest": self._kin.told(asker)[1],
             "parent_state": self._kin.state_of_parent(asker),
         }
+
+    async def _digests_for(self, asker: str) -> _Digests:
+        if not self._asking:
+            self._runtime.spawn(self._look(), "answer compares")
+        waiting = self._asking[asker] = self._asking.get(asker) or asyncio.get_running_loop().create_future()
+        return await waiting
+
+    async def _look(self) -> None:
+        """One look at the log for all who have asked: those below are many, and ask often."""
+        async with self._looking:
+            # Whoever asks from here on is answered from the next one.
+            asked, self._asking = self._asking, {}
+            skips = self._runtime.skips
+            try:
+                # Who asks may have lost what passed here a moment ago, and is not yet committed.
+                if self._inbound.unwritten:
+                    await self._runtime.log.flush()
+                known = self._digests
+                found = await self._runtime.log.read(
+                    lambda reader: {asker: _digests(reader, asker, known.get(asker), skips) for asker in asked}
+                )
+            except Exception as error:
+                for waiting in asked.values():
+                    if not waiting.done():
+                        waiting.set_exception(error)
+            else:
+                self._digests.update(found)
+                for asker, waiting in asked.items():
+                    if not waiting.done():
+                        waiting.set_result(found[asker])
 
     async def _mail(self, asker: str, ask: AskMail) -> dict[str, object]:
         me = self._runtime.path

@@ -60,6 +60,11 @@ class Inbound:
         """How much mail waits behind a gap."""
         return self._receiver.waiting()
 
+    @property
+    def unwritten(self) -> int:
+        """How many copies wait for the log."""
+        return self._unwritten
+
     async def load(self) -> None:
         """Sets the receiver to what is committed, and takes what is stored and was not received."""
         cursors = await self._runtime.log.read(lambda reader: reader.cursors())
