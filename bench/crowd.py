@@ -29,6 +29,8 @@ from store.memory import MemoryLog
 
 #: Clusters that start at the same time.
 AT_ONCE = 50
+#: Seconds within which each has its connection: thousands come on few cores.
+JOINING = 120.0
 
 
 @asynccontextmanager
@@ -64,7 +66,7 @@ async def _start(
     settings = TierSettings(path=path, state=folder, **more)
     log: MemoryLog[Event] = MemoryLog(path)
     connection: Signal[bool] = Signal()
-    bus = await Bus.connect(url, name=f"ote {path}", on_state=connection.emit)
+    bus = await Bus.connect(url, name=f"ote {path}", on_state=connection.emit, patience=JOINING)
     runtime = Runtime(settings, log, bus, connection)
     services = [Host(runtime, make_shims(runtime, settings.shims), serves=False), Controller(runtime, answers=False)]
     for service in services:

@@ -37,9 +37,12 @@ def unseen(reader: Reader[Event], me: str, children: Mapping[str, Heard]) -> dic
     children = dict(children)
     mine: dict[str, int] = {}
     for (source, _), n in reader.streams(me).items():
-        for path in children:
-            if is_under(source, path):
+        # Up from the source, and not over all children: those are many.
+        path = source
+        while path:
+            if path in children:
                 mine[path] = mine.get(path, 0) + n
+            path = path.rpartition(".")[0]
     behind: dict[str, int] = {}
     for path, child in children.items():
         if child.last is None:

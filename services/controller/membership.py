@@ -201,7 +201,7 @@ class Membership:
         data = {"path": path, "attached_to": self._me, **self._of(path)}
         try:
             await self._runtime.log.write(lambda tx: tx.append(self._event(kind, data)))
-            await self._registry.refresh()
+            await self._registry.refresh([path])
         finally:
             self._coming.discard(path)
 
@@ -260,7 +260,7 @@ class Membership:
         for path in gone:
             logger.warning("a child is offline", path=path)
         await self._runtime.log.write(lambda tx: [tx.append(draft) for draft in drafts])
-        await self._registry.refresh()
+        await self._registry.refresh(gone)
 
 
 def resources(state: os.PathLike[str]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -15,12 +15,13 @@ import structlog
 
 from bus import paths, tags
 from bus.errors import OteError
+from bus.event import Event
 from bus.sync import Relative
 from bus.types import ANNOUNCED, ATTACHED, JOINED, OFFLINE, ONLINE
 from services.controller.selector import Candidate, Index, common_tag, resolve
 from services.tier.runtime import Runtime
 from services.tier.settings import TIER_SHIM
-from store.api import ClusterRow
+from store.api import ClusterRow, Reader
 from store.errors import StoreError
 
 logger = structlog.get_logger()
@@ -28,6 +29,8 @@ logger = structlog.get_logger()
 TYPES = (ANNOUNCED, ATTACHED, JOINED, ONLINE, OFFLINE)
 #: A wave of joins is read once.
 DEBOUNCE = 0.02
+#: Of more clusters than so many, all are read.
+SEVERAL = 200
 #: Between two attempts to read it (seconds).
 REREAD = 0.5
 
@@ -96,13 +99,21 @@ class Registry:
         self.snapshot = Snapshot({})
         self._next: asyncio.Task[None] | None = None
         self._reading = asyncio.Lock()
+        #: What the next reading is of: all, or these clusters.
+        self._all = True
+        self._changed: set[str] = set()
 
     async def start(self) -> None:
         """Reads the projection."""
         await self.refresh()
 
-    async def refresh(self) -> None:
-        """Reads it again. All who ask while it is being read share the next reading: thousands join at once."""
+    async def refresh(self, changed: Iterable[str] | None = None) -> None:
+        """Reads it again, or only the clusters of which something was said. All who ask while it is being read
+        share the next reading: thousands join at once."""
+        if changed is None:
+            self._all = True
+        else:
+            self._changed.update(changed)
         if self._next is None:
             self._next = asyncio.create_task(self._read(), name="read the registry")
         await asyncio.shield(self._next)
@@ -111,26 +122,40 @@ class Registry:
         async with self._reading:
             # Whoever asks from here on may want to see what comes after this reading.
             self._next = None
-            rows = await self._runtime.log.read(lambda reader: reader.clusters(self._runtime.path), stale=True)
-            self.snapshot = Snapshot({row.path: _sound(row) for row in rows if paths.is_path(row.path)})
+            whole, changed = self._all or len(self._changed) > SEVERAL, self._changed
+            self._all, self._changed = False, set()
+            me, known = self._runtime.path, {} if whole else self.snapshot.rows
+            wanted = [path for path in changed if paths.is_under(path, me)]
+            try:
+                rows = await self._runtime.log.read(
+                    lambda reader: reader.clusters(me) if whole else _rows_of(reader, wanted), stale=True
+                )
+            except BaseException:
+                self._all = True
+                raise
+            found = {row.path: _sound(row) for row in rows if paths.is_path(row.path)}
+            merged = known | found
+            if known and len(merged) > len(known):
+                merged = dict(sorted(merged.items()))
+            self.snapshot = Snapshot(merged)
 
     async def run(self, refreshed: Callable[[], Awaitable[None]]) -> None:
         """Follows what is said of clusters, and tells when the snapshot is new."""
         after = await self._runtime.log.read(lambda reader: reader.last_row())
         await self.refresh()
         await refreshed()
-        async for _ in self._runtime.log.follow(after=after, types=TYPES):
+        async for batch in self._runtime.log.follow(after=after, types=TYPES):
             begin = time.monotonic()
-            await self._refresh_surely()
+            await self._refresh_surely({path for _, event in batch if isinstance(path := event.data.get("path"), str)})
             await refreshed()
             # With many clusters this takes its time: half of it is left to other work.
             await asyncio.sleep(max(DEBOUNCE, time.monotonic() - begin))
 
-    async def _refresh_surely(self) -> None:
+    async def _refresh_surely(self, changed: set[str]) -> None:
         """A log that is away comes back."""
         while True:
             try:
-                return await self.refresh()
+                return await self.refresh(changed)
             except StoreError as error:
                 logger.error("the clusters were not read; trying again", error=str(error))
                 await asyncio.sleep(REREAD)
@@ -151,6 +176,10 @@ class Registry:
         """The life of that cluster's log, as far as it is known."""
         row = self.snapshot.rows.get(path)
         return row.epoch if row is not None else ""
+
+
+def _rows_of(reader: Reader[Event], paths: Iterable[str]) -> list[ClusterRow]:
+    return [row for path in paths if (row := reader.cluster(path)) is not None]
 
 
 def _sound(row: ClusterRow) -> ClusterRow:
