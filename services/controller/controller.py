@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Set
 
 from bus.types import FINALS, STARTED
 from services.controller import interest
@@ -107,8 +108,8 @@ class Controller:
         if connected:
             self.asker.wake()
 
-    async def _refreshed(self) -> None:
-        self.membership.look()
+    async def _refreshed(self, changed: Set[str] | None = None) -> None:
+        self.membership.look(changed)
         await self._listen()
 
     async def _listen(self) -> None:

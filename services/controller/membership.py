@@ -8,7 +8,7 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -178,9 +178,9 @@ class Membership:
         await self._runtime.log.write(lambda tx: tx.append(self._event(REFUSED_CLUSTER, data)))
         return reason
 
-    def look(self) -> None:
-        """What is known of the clusters has changed: some may be there now."""
-        for path in self.children:
+    def look(self, changed: Set[str] | None = None) -> None:
+        """What is known of these clusters, or of all, has changed: some may be there now."""
+        for path in self.children if changed is None else self.children.keys() & changed:
             self._look_at(path)
 
     def _look_at(self, path: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -139,15 +139,16 @@ class Registry:
                 merged = dict(sorted(merged.items()))
             self.snapshot = Snapshot(merged)
 
-    async def run(self, refreshed: Callable[[], Awaitable[None]]) -> None:
-        """Follows what is said of clusters, and tells when the snapshot is new."""
+    async def run(self, refreshed: Callable[[Set[str] | None], Awaitable[None]]) -> None:
+        """Follows what is said of clusters, and tells when the snapshot is new, and of which of them (None: of all)."""
         after = await self._runtime.log.read(lambda reader: reader.last_row())
         await self.refresh()
-        await refreshed()
+        await refreshed(None)
         async for batch in self._runtime.log.follow(after=after, types=TYPES):
             begin = time.monotonic()
-            await self._refresh_surely({path for _, event in batch if isinstance(path := event.data.get("path"), str)})
-            await refreshed()
+            changed = {path for _, event in batch if isinstance(path := event.data.get("path"), str)}
+            await self._refresh_surely(changed)
+            await refreshed(changed)
             # With many clusters this takes its time: half of it is left to other work.
             await asyncio.sleep(max(DEBOUNCE, time.monotonic() - begin))
 
