@@ -1,4 +1,4 @@
-"""`python -m bench [--case NAME]`: our figures against the raw limits of the same run."""
+"""`python -m bench [--case NAME] [--long]`: our figures against the raw limits of the same run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import gc
 import logging
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -34,16 +35,20 @@ def main() -> None:
     """Runs the cases and prints a table."""
     parser = argparse.ArgumentParser(prog="bench")
     parser.add_argument("--case", choices=sorted(CASES), help="only this one")
-    chosen = parser.parse_args().case
+    parser.add_argument("--long", action="store_true", help="also what takes minutes: a crowd of 5,000 clusters")
+    arguments = parser.parse_args()
+    chosen, cases = arguments.case, dict(CASES)
+    if arguments.long:
+        cases["crowd"] = partial(many.crowds, (*many.SIZES, many.MANY))
     # As `ote tier` does: the root's tier runs in this process.
     sys.setswitchinterval(0.0005)
     gc.set_threshold(100_000, 50, 100)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     console = Console()
     results: list[Result] = []
-    for name in [chosen] if chosen else CASES:
+    for name in [chosen] if chosen else cases:
         console.print(f"{name} ...")
-        results += _run(CASES[name]())
+        results += _run(cases[name]())
     console.print(_table(results))
     save(results, Path("build/bench.json"))
     console.print("written to build/bench.json")
