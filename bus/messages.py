@@ -382,7 +382,8 @@ class LogRequest(Request):
 
 class LogAnswer(Answer):
     """CloudEvents in the order of this tier's log; `next` is the `after` of the next request, `first` the row of the
-    first event: the `before` of a request for those ahead of it."""
+    first event: the `before` of a request for those ahead of it. Large events come fewer at a time: only an answer
+    without any says that there are no more."""
 
     events: list[dict[str, Any]]
     next: Row

@@ -84,12 +84,12 @@ async def _events(
             return
         left, wait = float("inf"), FOLLOW
     while left > 0:
-        asked = int(min(left, PAGE))
-        request = {**filters, "after": after, "limit": asked, "wait": wait}
+        request = {**filters, "after": after, "limit": int(min(left, PAGE)), "wait": wait}
         page = await api.ask("log", request, timeout=TIMEOUT + (wait or 0))
         left -= len(page["events"])
         after = _print(page, common)
-        if len(page["events"]) < asked:
+        # A page of large events holds fewer than asked for.
+        if not page["events"]:
             if not follow:
                 return
             wait = FOLLOW
@@ -101,11 +101,11 @@ async def _latest(api: LocalApi, filters: dict[str, Any], limit: int, common: Co
     pages: list[dict[str, Any]] = []
     left, before = limit, None
     while left > 0:
-        asked = min(left, PAGE)
-        pages.append(await api.ask("log", {**filters, "limit": asked, "latest": True, "before": before}))
+        request = {**filters, "limit": min(left, PAGE), "latest": True, "before": before}
+        pages.append(await api.ask("log", request))
         left -= len(pages[-1]["events"])
         before = pages[-1].get("first")
-        if before is None or len(pages[-1]["events"]) < asked:
+        if before is None:
             break
     for page in reversed(pages):
         _print(page, common)

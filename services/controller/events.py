@@ -11,6 +11,9 @@ from bus.messages import LogRequest
 from services.tier.runtime import Runtime
 from store.api import Reader, Stored
 
+#: Bytes of events in one answer; as JSON they are up to three times as many.
+PAGE_BYTES = 300_000
+
 
 class Events:
     """What `ote.local.log` says."""
@@ -54,12 +57,24 @@ class Events:
                 until=request.until,
                 latest=bool(request.latest),
             )
+            fitting = _fitting(found, latest=bool(request.latest))
             if request.latest:
-                return found, reader.last_row()
+                return fitting, reader.last_row()
             # A page that is not full has seen everything: the next begins behind what was looked at.
-            return found, found[-1].row if len(found) == request.limit else max(after, reader.last_row())
+            is_cut = len(found) == request.limit or len(fitting) < len(found)
+            return fitting, fitting[-1].row if is_cut else max(after, reader.last_row())
 
         return await self._log.read(query)
+
+
+def _fitting(found: list[Stored[Event]], *, latest: bool) -> list[Stored[Event]]:
+    """As many as an answer holds, at least one; of the latest the last."""
+    size = 0
+    for count, stored in enumerate(reversed(found) if latest else found):
+        size += len(stored.event.body)
+        if size > PAGE_BYTES and count:
+            return found[-count:] if latest else found[:count]
+    return found
 
 
 def _answer(found: list[Stored[Event]], last: int) -> dict[str, Any]:

@@ -133,3 +133,12 @@ async def test_the_end_of_the_log_may_be_longer_than_a_page(ote: Ote, root: Loca
         assert (await ote(*words, "--limit", str(limit), "-o", "name")).lines == every[-limit:]
     told = await ote(*words, "--at", "0s", "--limit", "220", "-o", "json")
     assert [json.loads(line)["id"] for line in told.lines] == every[-220:]
+
+
+async def test_large_events_come_fewer_at_a_time(ote: Ote, root: LocalTier) -> None:
+    large = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"x": "y" * 90_000}}] * 8
+    sent = [await root.submit(EAST, {"verb": "apply", "args": {"manifest": one}}) for one in large]
+    words = ("log", "--type", "ote.command.submitted.v1", "-o", "json")
+    for more in (("--after", "0"), ("--limit", "8")):
+        told = await ote(*words, *more)
+        assert [json.loads(line)["data"]["command"] for line in told.lines] == [one["id"] for one in sent], told.err

@@ -91,7 +91,7 @@ class Api:
         while True:
             page = await self.ask("log", {"limit": 500, **request, "after": after})
             events += page["events"]
-            if page["next"] == after or len(page["events"]) < 500:
+            if not page["events"]:
                 return [event for event in events if "type" in request or event["type"] not in LATER]
             after = page["next"]
 
