@@ -20,7 +20,7 @@ from bus.errors import BadRequest, Refused, Unavailable
 from services.cli.lab.online import all_online, linked
 from services.cli.lab.signals import surely
 from services.cli.lab.tiers import TierInfo, TierProcess, port_of, through
-from services.cli.lab.tree import TREE, Pace, Tree, at_or_below, find
+from services.cli.lab.tree import TREE, Pace, Tree, alternates, at_or_below, find
 from services.cli.lab.wiring import Wiring
 from services.cli.where import STATE_FILE
 from services.tier.exposition import TARGETS, write_targets
@@ -92,8 +92,9 @@ class Lab:
         ready = {path: asyncio.Event() for path in self.tiers}
 
         async def bring(tier: TierProcess) -> None:
-            if tier.tier.parent in ready:
-                await ready[tier.tier.parent].wait()
+            for above in (tier.tier.parent, *alternates(self.tree, tier.path)):
+                if above in ready:
+                    await ready[above].wait()
             await self._start(tier, started)
             ready[tier.path].set()
 
@@ -106,7 +107,7 @@ class Lab:
         parent = await self._way_up(tier, settled=runs)
         if not runs:
             started.append(tier.path)
-            tier.start(parent)
+            tier.start(parent, await self._ways_around(tier))
         await tier.up()
         self._say(f"{tier.path} {'runs' if runs else 'is up'}")
 
@@ -116,6 +117,15 @@ class Lab:
             return None
         leaf = self.info(tier.tier.parent).leaf
         return through(leaf, await self.wiring.join(tier.path, port_of(leaf), settled=settled))
+
+    async def _ways_around(self, tier: TierProcess) -> dict[str, int]:
+        """The ports on which this tier reaches its alternates, each by way of a link that is cut with its own."""
+        others = {path: self.tiers[path].info() for path in alternates(self.tree, tier.path)}
+        return {
+            path: await self.wiring.reach(tier.path, path, port_of(info.leaf), settled=False)
+            for path, info in others.items()
+            if info is not None
+        }
 
     def _reachable(self) -> list[str]:
         off = {path for path, state in self.wiring.states().items() if state != "up"}

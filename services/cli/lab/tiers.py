@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ from services.cli.lab.trouble import StepFailed
 
 #: Seconds: until a tier is up; for a tier, and for a server that it left behind, to end in order.
 PATIENCE, TIER_GRACE, SERVER_GRACE, POLL = 30.0, 10.0, 3.0, 0.02
+
+
+#: One login for the children of all its tiers, on loopback only: so each can take in those of the others.
+LOGIN = "child:of-this-lab"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +82,15 @@ class TierProcess:
         """The processes that run: the tier, then its server."""
         return [process.pid for process in (self.process(), self.server()) if process is not None]
 
-    def start(self, parent: str | None) -> None:
-        """Starts the process, which dials `parent` (a leaf URL)."""
+    def start(self, parent: str | None, reach: Mapping[str, int]) -> None:
+        """Starts the process, which dials `parent` (a leaf URL); `reach` are the ports on which it reaches others."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._record.start(["services.cli", "tier", *self._arguments(parent)], self.output)
+        self._record.start(["services.cli", "tier", *self._arguments(parent, reach)], self.output)
 
-    def _arguments(self, parent: str | None) -> list[str]:
+    def _arguments(self, parent: str | None, reach: Mapping[str, int]) -> list[str]:
         pace = self._pace
-        arguments = ["--path", self.path, "--state", str(self.directory), "--no-failover"]
+        arguments = ["--path", self.path, "--state", str(self.directory), "--child-login", LOGIN]
+        arguments += [word for path, port in reach.items() for word in ("--reach", f"{path}={netloc(LOOPBACK, port)}")]
         arguments += ["--parent", parent] if parent else []
         arguments += [word for tag in self.tier.tags for word in ("--tag", tag)]
         arguments += [word for shim in self.tier.shims for word in ("--shim", shim)] or ["--no-shims"]

@@ -58,6 +58,16 @@ def at_or_below(tree: Iterable[LabTier], scope: str) -> list[str]:
     return [tier.path for tier in tree if paths.is_under(tier.path, scope)]
 
 
+def alternates(tree: Iterable[LabTier], path: str) -> list[str]:
+    """The tiers to which this one can attach when it has lost its parent: that one's siblings, and its parent."""
+    above = paths.parent(path)
+    higher = paths.parent(above) if above else None
+    if higher is None:
+        return []
+    uncles = [tier.path for tier in tree if tier.parent == higher and tier.path != above]
+    return [*uncles, *([higher] if any(tier.path == higher for tier in tree) else [])]
+
+
 def find(tree: Iterable[LabTier], path: str) -> LabTier:
     """The tier with this path. NotFound lists those that there are."""
     tiers = {tier.path: tier for tier in tree}

@@ -21,8 +21,13 @@ PATIENCE, POLL = 10.0, 0.01
 ATTEMPTS = 5
 
 
+#: Between the child and the alternate, in the name of a link that the child uses when it has lost its parent.
+TO = ">"
+
+
 class Wiring:
-    """The links of the lab in this directory, by the path of the child."""
+    """The links of the lab in this directory, by the path of the child; those to its alternates (`CHILD>OTHER`) are in
+    the same cable, and share its fate."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -44,16 +49,23 @@ class Wiring:
         await self._until(lambda: self._said_by(process.pid), "come up", process)
 
     def states(self) -> dict[str, LinkState | None]:
-        """What each link is; None is broken, and all are if their program does not run."""
+        """What the link of each child is; None is broken, and all are if their program does not run."""
         found = self._found() if self.process() is not None else {}
-        return {path: found[path].state if path in found else None for path in self._files.wanted()}
+        children = [path for path in self._files.wanted() if TO not in path]
+        return {path: found[path].state if path in found else None for path in children}
 
-    async def join(self, child: str, target: int, *, settled: bool) -> int:
+    async def reach(self, child: str, other: str, target: int, *, settled: bool) -> int:
+        """The port on which `child` reaches another tier's leaf port, if it has lost its parent."""
+        return await self.join(f"{child}{TO}{other}", target, settled=settled, like=child)
+
+    async def join(self, child: str, target: int, *, settled: bool, like: str = "") -> int:
         """The port on which `child` reaches its parent's leaf port `target`. It stays the same while it can;
         once the child runs (`settled`) it must."""
         before = self._files.wanted().get(child)
         port = before.port if before else free_port()
         state: LinkState = before.state if before else "up"
+        if like:
+            state = self._files.wanted()[like].state
         for attempt in range(1, ATTEMPTS + 1):
             link = await self._order(child, Wanted(port, LOOPBACK, target, state))
             if link.error is None:
@@ -70,9 +82,10 @@ class Wiring:
             raise NotFound(f"{child} has no link to a parent", field="path", hint=f"links: {', '.join(sorted(wanted))}")
         if self.process() is None:
             raise Unavailable("the links' program does not run", hint="ote lab up starts it again")
-        link = await self._order(child, replace(wanted[child], state=state))
-        if link.error is not None:
-            raise StepFailed(f"the link of {child} is not {state}: {link.error}", self.log)
+        for name in [child, *(name for name in wanted if name.startswith(child + TO))]:
+            link = await self._order(name, replace(wanted[name], state=state))
+            if link.error is not None:
+                raise StepFailed(f"the link of {name} is not {state}: {link.error}", self.log)
 
     async def stop(self, grace: float) -> Process | None:
         """Ends the program and heals all links for the next start; the process if one ran."""
