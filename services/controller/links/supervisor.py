@@ -202,6 +202,8 @@ class Supervisor:
             return False
         if self._heard():
             return True
+        # What was found before it fell silent says nothing of it.
+        self.probes.pop(self.decider.at, None)
         self._begin_probes()
         before = self.uplink.link.in_bytes if self.uplink.link is not None else 0
         patience = max(0.1, interval(self._runtime.settings.heartbeat))
