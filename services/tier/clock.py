@@ -8,10 +8,11 @@ from bus.event import parse_time
 
 
 class Clock:
-    """Offsets of other clusters' clocks, learned from their answers. A path without an offset is taken
-    to agree with this one."""
+    """Offsets of the clocks of the clusters above `me`, learned from their answers. One that has not answered yet is
+    taken to agree with the nearest to it that has, and only where none has, with this one."""
 
-    def __init__(self) -> None:
+    def __init__(self, me: str) -> None:
+        self._me = me
         self._offsets: dict[str, timedelta] = {}
 
     def learn(self, path: str, theirs: str, asked: datetime, answered: datetime) -> None:
@@ -19,10 +20,15 @@ class Clock:
         self._offsets[path] = parse_time(theirs) - (asked + (answered - asked) / 2)
 
     def now_at(self, path: str) -> datetime:
-        """The time at `path`, as far as it is known."""
-        return datetime.now(UTC) + self._offsets.get(path, timedelta())
+        """The time at `path`, which is `me` or above it, as far as it is known."""
+        return datetime.now(UTC) + (timedelta() if path == self._me else self._known(path))
 
     def offset(self, path: str) -> float | None:
         """By how many seconds that clock is ahead; None if unknown."""
         offset = self._offsets.get(path)
         return None if offset is None else offset.total_seconds()
+
+    def _known(self, path: str) -> timedelta:
+        if path not in self._offsets and self._offsets:
+            path = min(self._offsets, key=lambda known: abs(known.count(".") - path.count(".")))
+        return self._offsets.get(path, timedelta())

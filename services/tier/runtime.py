@@ -78,7 +78,7 @@ class Runtime:
         #: host:port, or "" if nobody can.
         self.server = server if server is not None and server.is_ours and not settings.joins else None
         self.leaf = self.server.leaf_address if self.server is not None else ""
-        self.clock = Clock()
+        self.clock = Clock(self.path)
         #: What services tell at `/metrics`.
         self.metrics = Metrics()
         #: Tells when the connection to this tier's server is lost (False) and back (True).
