@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.shims.local.cluster.quantities import amount
@@ -28,7 +28,11 @@ specs = st.fixed_dictionaries(
 deeds = st.tuples(st.sampled_from(["web", "db"]), specs | st.none())
 
 
+plain = {"template": {"metadata": {"labels": {"v": "a"}}, "spec": {"containers": []}}}
+
+
 @settings(max_examples=60)
+@example([("web", plain), ("web", {"template": None})])
 @given(st.lists(deeds, max_size=6))
 def test_any_deployments(history: list[tuple[str, Any]]) -> None:
     cluster = Cluster("2*cpu=4,memory=2Gi,nvidia.com/gpu=1,pods=6")

@@ -107,6 +107,7 @@ def tell(world: World, deployment: Object) -> None:
     """Writes its status, and its revision."""
     plan = plan_of(deployment)
     if plan is None:
+        _tell_seen(world, deployment)
         return
     new, old = replica_sets(world, deployment, plan)
     crews = [_crew(world, one) for one in old]
@@ -135,6 +136,14 @@ def tell(world: World, deployment: Object) -> None:
         metadata = {**metadata, "annotations": {**annotations, REVISION: str(revision_of(new))}}
     if status != before or metadata is not deployment["metadata"]:
         world.put({**deployment, "metadata": metadata, "status": status})
+
+
+def _tell_seen(world: World, deployment: Object) -> None:
+    """Of one whose template was taken away its pods stay as they are; that it was seen is told."""
+    before = deployment.get("status")
+    seen = {**(before or {}), "observedGeneration": deployment["metadata"].get("generation", 1)}
+    if before and seen != before:
+        world.put({**deployment, "status": seen})
 
 
 def _conditions(plan: Plan, new: Object | None, crew: Crew, there: int, available: int) -> list[dict[str, str]]:
