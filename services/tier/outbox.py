@@ -15,7 +15,7 @@ from bus import paths, subjects, wire
 from bus.client import Bus
 from bus.errors import Unavailable
 from bus.event import Event
-from bus.types import FINALS, MAIL, RECEIVED
+from bus.types import FINALS, MAIL, OBSERVED, RECEIVED
 
 logger = structlog.get_logger()
 
@@ -76,13 +76,13 @@ class Outbox:
         return event.type in MAIL and any(to.path != self._path for to in event.to)
 
     def _report(self, events: Sequence[Event]) -> None:
-        """Finals first: somebody may wait for them, and the order within a stream is its numbers'. A `received` that
-        was committed with its final travels with it: one message for each command, on every link above."""
+        """Lane by lane; the order within a stream is its numbers'. A `received` that was committed with its final
+        travels with it: one message for each command, on every link above."""
         if not self._has_parent:
             return
         ended = {event.data.get("command"): event.type for event in events if event.type in FINALS}
         types = [ended.get(e.data.get("command"), e.type) if e.type == RECEIVED else e.type for e in events]
-        ordered = sorted(zip(types, events, strict=True), key=lambda each: each[0] not in FINALS)
+        ordered = sorted(zip(types, events, strict=True), key=lambda each: _lane(each[0]))
         self._send((subjects.event(type, self._path), event) for type, event in ordered)
 
     def _send(self, outgoing: Iterable[tuple[str, Event]]) -> None:
@@ -96,3 +96,8 @@ class Outbox:
                     self._bus.send(subject, wire.pack(chunk), wire.EVENTS_HEADERS)
         except Unavailable:
             logger.debug("no connection; repair brings what was not sent")
+
+
+def _lane(type: str) -> int:
+    """Finals go first, for whom somebody may wait, and what a cluster tells of its objects last."""
+    return 0 if type in FINALS else 2 if type == OBSERVED else 1

@@ -7,9 +7,10 @@ from collections import Counter
 
 import pytest
 
-from bus import wire
+from bus import subjects, wire
 from bus.errors import BadRequest, NotFound
-from bus.event import Event, parse_time
+from bus.event import Draft, Event, new_id, parse_time
+from store.api import Tx
 from tests.integration.tiers import LocalTier, Tap, Tier, Tiers, announce, config, crowd
 from tests.support import eventually
 
@@ -73,6 +74,25 @@ async def test_a_received_travels_with_the_final_that_was_committed_with_it(root
         return found == [f"ote.evt.command-{state}.{SITE1}" for state in ("received", "succeeded")]
 
     await eventually(kept)
+
+
+async def test_of_one_commit_finals_go_first_and_objects_last(root: LocalTier, tiers: Tiers) -> None:
+    tap = await Tap(root.bus).listen(f"ote.evt.*.{SITE1}")
+    kinds = ["ote.object.observed.v1", "ote.test.sampled.v1", "ote.command.succeeded.v1"]
+    data = {"shim": "local", "changes": [], "command": new_id()}
+
+    def op(tx: Tx[Event]) -> None:
+        for kind in kinds:
+            tx.append(Draft(kind, subjects.event(kind, SITE1), data))
+
+    await tiers[SITE1].runtime.log.write(op)
+
+    def heard() -> list[str]:
+        frames = [Event.decode(body) for _, sent in tap.messages for body in wire.unpack(sent)]
+        return [event.type for event in frames if event.data.get("command") == data["command"]]
+
+    await eventually(lambda: len(heard()) == len(kinds))
+    assert heard() == kinds[::-1]
 
 
 async def test_each_addressee_has_its_own_number_and_the_life_of_its_log(root: LocalTier, tiers: Tiers) -> None:
