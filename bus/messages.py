@@ -430,10 +430,11 @@ class OpenTarget(Answer):
 
 
 class Commands(Answer):
-    """How many are open; of these the oldest that are not delivered, and those in doubt."""
+    """At how many targets one is `open`, and in doubt (`doubts`); the oldest that are not delivered, and in doubt."""
 
     open: Count
     oldest: list[OpenTarget]
+    doubts: Count
     in_doubt: list[OpenTarget]
 
 

@@ -129,6 +129,7 @@ class Overview:
             "commands": {
                 "open": sum(counts["targets"].get(state, 0) for state in open_states),
                 "oldest": [_open_target(row) for row in oldest],
+                "doubts": counts["targets"].get("in-doubt", 0),
                 "in_doubt": [_open_target(row) for row in in_doubt],
             },
             "backlog": {

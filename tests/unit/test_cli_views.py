@@ -166,6 +166,7 @@ STATUS: dict[str, Any] = {
     "clusters": {"online": 2, "offline": [{"path": "root.east.site2", "since": ago(300)}]},
     "commands": {
         "open": 4,
+        "doubts": 1,
         "in_doubt": [{"command": "c2", "target": "root.east.site1", "since": ago(90)}],
         "oldest": [{"command": "c1", "target": "root.east.site2", "state": "accepted", "since": ago(240)}],
     },
@@ -183,8 +184,8 @@ def test_tier_status() -> None:
         "backlog:  4 commands",
         "log:      12,345 events, 3.4 MB; 5.0 GB free on disk; commits survive a power cut (FULL)",
         "",
-        "OFFLINE           SINCE   REASON",
-        "root.east.site2   5m      -",
+        "OFFLINE           SINCE   REASON   BEHIND IT",
+        "root.east.site2   5m      -        -",
         "",
         "OLDEST UNDELIVERED   TARGET            STATE      SINCE",
         "c1                   root.east.site2   accepted   4m",
@@ -197,7 +198,7 @@ def test_tier_status() -> None:
 def test_status_of_a_root_without_troubles() -> None:
     quiet = STATUS | {
         "clusters": {"online": 3, "offline": []},
-        "commands": {"open": 0, "in_doubt": [], "oldest": []},
+        "commands": {"open": 0, "doubts": 0, "in_doubt": [], "oldest": []},
         "backlog": {},
         "link": {"parent": None},
         "metrics": "http://127.0.0.1:9464/metrics",
@@ -206,6 +207,18 @@ def test_status_of_a_root_without_troubles() -> None:
     assert "parent:   none, this is a root" in text
     assert "OFFLINE" not in text
     assert text.endswith("metrics:  http://127.0.0.1:9464/metrics")
+
+
+def test_a_region_that_is_away_is_one_row() -> None:
+    """Half of the sites offline: the first screen says where the tree is broken."""
+    sites = [{"path": f"r.east.s{n}", "since": ago(300), "reason": "behind r.east"} for n in range(150)]
+    regions = [{"path": f"r.far{n}", "since": ago(60)} for n in range(30)]
+    away = [{"path": "r.east", "since": ago(301)}, *sites, *regions]
+    rows = tier_status(STATUS | {"clusters": {"online": 2, "away": 181, "offline": away}}, NOW).plain.split("\n\n")[1]
+    lines = rows.splitlines()
+    assert lines[1].split() == ["r.east", "5m", "-", "150"]
+    assert len(lines) == 1 + 20 + 1
+    assert lines[-1].rstrip() == "and 11 more: ote get clusters"
 
 
 def test_event_lines() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +14,11 @@ from services.cli.render import Cell, counts, pairs, safe, size, styled, table
 
 Answer = Mapping[str, Any]
 
+SHOWN = 20
+"""So many rows of what is offline: the first screen says where to look."""
+BEHIND = "behind "
+"""How the reason of a cluster begins that is away because another is."""
+
 
 def tier_status(answer: Answer, now: datetime) -> Text:
     """A few lines, then a list of each trouble that there is."""
@@ -21,14 +27,14 @@ def tier_status(answer: Answer, now: datetime) -> Text:
         ("tier", f"{answer['path']}  version {answer['version']}, up {age(answer['uptime'])}, epoch {answer['epoch']}"),
         ("parent", _parent(answer["link"], now)),
         ("clusters", f"{clusters['online']} online, {clusters.get('away', len(clusters['offline']))} offline"),
-        ("commands", f"{commands['open']} open, {len(commands['in_doubt'])} in doubt"),
+        ("commands", f"{commands['open']} open, {commands['doubts']} in doubt"),
         ("backlog", counts(answer["backlog"])),
         ("log", f"{log['events']:,} events, {size(log['bytes'])}; {size(log['free_bytes'])} free on disk{_worth(log)}"),
     ]
     if answer.get("metrics"):
         rows.append(("metrics", answer["metrics"]))
     if log.get("oldest"):
-        rows.append(("", f"the oldest event is {since(log['oldest'], now)} old{_reclaimable(log)}"))
+        rows.append(("history", f"the oldest event is {since(log['oldest'], now)} old{_reclaimable(log)}"))
     if log.get("trouble"):
         rows.append(("trouble", f"no commands are accepted: {log['trouble']}"))
     return Text("\n\n").join([pairs(rows), *_troubles(clusters, commands, now)])
@@ -54,14 +60,25 @@ def _parent(link: Answer, now: datetime) -> Cell:
     return Text.assemble(f"{safe(link['parent'])}  ", styled(link["state"]), f" {since(link.get('since'), now)}")
 
 
+def _offline(away: Sequence[Answer], now: datetime) -> list[list[Cell]]:
+    """Where the tree is broken: what is only behind another that is away is counted there, not listed."""
+    tops = [row for row in away if not (row.get("reason") or "").startswith(BEHIND)]
+    behind = Counter(row["reason"].removeprefix(BEHIND) for row in away if (row.get("reason") or "").startswith(BEHIND))
+    rows: list[list[Cell]] = [
+        [row["path"], since(row["since"], now), row.get("reason") or "-", f"{behind[row['path']] or '-'}"]
+        for row in tops[:SHOWN]
+    ]
+    more = len(tops) - SHOWN
+    return rows if more <= 0 else [*rows, [f"and {more:,} more: ote get clusters", "", "", ""]]
+
+
 def _troubles(clusters: Answer, commands: Answer, now: datetime) -> list[Text]:
-    offline = [[row["path"], since(row["since"], now), row.get("reason") or "-"] for row in clusters["offline"]]
     oldest = [
         [row["command"], row["target"], styled(row["state"]), since(row["since"], now)] for row in commands["oldest"]
     ]
     doubt = [[row["command"], row["target"], since(row["since"], now)] for row in commands["in_doubt"]]
     lists = [
-        (["OFFLINE", "SINCE", "REASON"], offline),
+        (["OFFLINE", "SINCE", "REASON", "BEHIND IT"], _offline(clusters["offline"], now)),
         (["OLDEST UNDELIVERED", "TARGET", "STATE", "SINCE"], oldest),
         (["IN DOUBT", "TARGET", "SINCE"], doubt),
     ]
