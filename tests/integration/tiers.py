@@ -130,7 +130,7 @@ class ProcessTier(Tier):
     def __init__(self, settings: TierSettings, link: LinkProxy | None, program: Sequence[str]) -> None:
         super().__init__(settings.path, settings.state, link)
         self._settings = settings
-        self._program = program
+        self.program = program
         self.process: asyncio.subprocess.Process | None = None
 
     @property
@@ -144,7 +144,7 @@ class ProcessTier(Tier):
         file.unlink(missing_ok=True)
         with (self.state / "tier.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, *self._program, *_arguments(self._settings), stdout=log, stderr=log, cwd=REPO
+                sys.executable, *self.program, *_arguments(self._settings), stdout=log, stderr=log, cwd=REPO
             )
 
         def up() -> bool:
