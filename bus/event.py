@@ -1,14 +1,14 @@
 """The event: an immutable record in a log, in the shape of CloudEvents 1.0.
 
-The exact bytes matter: carriers store and pass them on unchanged, so that the checksum (and later
-the source's signature) stays true over any number of hops. So an `Event` keeps the bytes that it was
+The exact bytes matter: carriers store and pass them on unchanged, so that the checksum and the source's
+signature (see `bus.signing`) stay true over any number of hops. So an `Event` keeps the bytes that it was
 sealed into or decoded from, and nothing ever encodes an event a second time.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -24,6 +24,13 @@ from uuid_utils import uuid7
 from bus.errors import BadMessage
 
 SPEC_VERSION = "1.0"
+
+SIGNATURE_MARK = b"\xa3sig\xc4\x40"
+"""What stands before the 64 bytes of a signature, at the end of an event that has one."""
+_UNSIGNED = bytes(64)
+
+Sign = Callable[[bytes], bytes]
+"""Makes the 64 bytes of a signature over these."""
 
 
 class Addressee(NamedTuple):
@@ -248,8 +255,9 @@ class Draft:
     id: str = field(default_factory=new_id)
     time: str = field(default_factory=now)
 
-    def seal(self, source: str, epoch: str, seq: int | None) -> Event:
-        """The event at this place of this life of this source's log: its bytes are final."""
+    def seal(self, source: str, epoch: str, seq: int | None, sign: Sign | None = None) -> Event:
+        """The event at this place of this life of this source's log: its bytes are final. What others will see is
+        signed, if there is a `sign`."""
         wire: dict[str, Any] = {
             "specversion": SPEC_VERSION,
             "id": self.id,
@@ -272,7 +280,12 @@ class Draft:
             wire["expiresat"] = self.expiresat
         if self.supersedes:
             wire["supersedes"] = self.supersedes
-        body: bytes = msgpack.packb(wire)
+        if sign is None or seq is None:
+            body: bytes = msgpack.packb(wire)
+        else:
+            wire["sig"] = _UNSIGNED
+            signed: bytes = msgpack.packb(wire)[: -len(SIGNATURE_MARK) - len(_UNSIGNED)]
+            body = signed + SIGNATURE_MARK + sign(signed)
         return Event(
             self.id,
             source,

@@ -81,13 +81,18 @@ E = TypeVar("E", bound=Entry)
 E_co = TypeVar("E_co", bound=Entry, covariant=True)
 T = TypeVar("T")
 
+Sign = Callable[[bytes], bytes]
+"""Signs these bytes in the name of the log's own cluster."""
+
 
 class Draft(Protocol[E_co]):
     """An event that has no place yet."""
 
     @property
     def shared(self) -> bool: ...
-    def seal(self, source: str, epoch: str, seq: int | None) -> E_co: ...
+    def seal(self, source: str, epoch: str, seq: int | None, sign: Sign | None = None) -> E_co:
+        """The event at this place; what is shared is signed, if there is a `sign`."""
+        ...
 
 
 class Stream(NamedTuple):
@@ -415,6 +420,11 @@ class Tx(Reader[E], Protocol[E]):
 
     def append(self, draft: Draft[E]) -> E:
         """The event at the next place of this tier's own log."""
+        ...
+
+    def quarantine(self, events: Iterable[E]) -> list[E]:
+        """Puts aside events that are not believed, each once: they stay out of the log, for a person to look at.
+        Returns those that were not there yet."""
         ...
 
     def record(self, events: Iterable[E]) -> Recorded[E]:

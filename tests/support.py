@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Self, TypeVar, overload
+
+import nkeys
 
 from leafnodes.ports import free_port
 
@@ -46,6 +49,11 @@ async def eventually(condition: Callable[[], object], deadline: float = 5.0, *, 
             raise AssertionError(f"not within {deadline} s: {what or condition} (last: {value!r})") from failure
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, 0.05)
+
+
+def new_seed() -> str:
+    """The seed of a fresh user key of nkeys."""
+    return bytes(nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)).decode()
 
 
 def nats_binary() -> str:

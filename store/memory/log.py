@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, Self
 
-from store.api import Addressed, Covering, Cursor, Draft, E, Mailbox, Reader, Recorded, Stored, Stream, T, Tx
+from store.api import Addressed, Covering, Cursor, Draft, E, Mailbox, Reader, Recorded, Sign, Stored, Stream, T, Tx
 from store.lives import new_epoch, now
 from store.memory.reader import MemoryReader
 from store.memory.state import Fill, MemoryTables, Position, State
@@ -24,22 +24,38 @@ from store.times import Times
 class MemoryTx(MemoryReader[E]):
     """`store.api.Tx`: reads, and changes that can be taken back."""
 
-    def __init__(self, state: State[E], epoch: str, clock: Callable[[], str], folds: Sequence[Projection]) -> None:
+    def __init__(
+        self,
+        state: State[E],
+        epoch: str,
+        clock: Callable[[], str],
+        folds: Sequence[Projection],
+        sign: Sign | None = None,
+    ) -> None:
         super().__init__(state, epoch)
         self._clock = clock
         self._folds = folds
+        self._sign = sign
         self._tables = MemoryTables(state)
         self.appended: list[E] = []
 
     def append(self, draft: Draft[E]) -> E:
         stream = Stream(self.source, self.epoch)
         seq = self._state.streams.get(stream, Position()).top + 1 if draft.shared else None
-        event = draft.seal(self.source, self.epoch, seq)
+        event = draft.seal(self.source, self.epoch, seq, self._sign)
         if event.id in self._state.ids:
             raise ValueError(f"an event with the id {event.id} is here already")
         self._file(event)
         self.appended.append(event)
         return event
+
+    def quarantine(self, events: Iterable[E]) -> list[E]:
+        quarantine, fresh = self._state.quarantine, []
+        for event in events:
+            if event.checksum not in quarantine:
+                self._state.set(quarantine, event.checksum, event)
+                fresh.append(event)
+        return fresh
 
     def record(self, events: Iterable[E]) -> Recorded[E]:
         done: Recorded[E] = Recorded()
@@ -165,10 +181,13 @@ class MemoryTx(MemoryReader[E]):
 class MemoryLog(Generic[E]):
     """`store.api.Log` in memory, for one process."""
 
-    def __init__(self, source: str, *, epoch: str | None = None, clock: Callable[[], str] = now) -> None:
+    def __init__(
+        self, source: str, *, epoch: str | None = None, clock: Callable[[], str] = now, sign: Sign | None = None
+    ) -> None:
         self._source = source
         self._epoch = self._lasting_epoch = epoch or new_epoch()
         self._clock = clock
+        self._sign = sign
         self._folds = projections(source)
         self._state: State[E] = State(source)
         self._appended: list[E] = []
@@ -188,7 +207,7 @@ class MemoryLog(Generic[E]):
     def apply(self, op: Callable[[Tx[E]], T]) -> T:
         """Runs op on top of what is not committed; an op that raises leaves nothing behind."""
         mark = self._state.mark
-        tx = MemoryTx(self._state, self._epoch, self._clock, self._folds)
+        tx = MemoryTx(self._state, self._epoch, self._clock, self._folds, self._sign)
         try:
             result = op(tx)
         except BaseException:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-from store.api import Cursor, Draft, E, Entry, Stored
+from store.api import Cursor, Draft, E, Entry, Sign, Stored
 from store.lives import new_epoch, now
 from store.paths import is_under
 from store.projections.base import Filed, Table
@@ -55,7 +55,7 @@ _POSITIONS, _POSITIONS_VERSION = "positions", 1
 class Ledger(Generic[E]):
     """Begins, gathers, writes and commits; used by one thread, whose session it is."""
 
-    def __init__(self, session: Session, source: str, projector: Projector) -> None:
+    def __init__(self, session: Session, source: str, projector: Projector, sign: Sign | None = None) -> None:
         self.session = session
         self.database = session.database
         self.source = source
@@ -71,6 +71,7 @@ class Ledger(Generic[E]):
         self.fresh: dict[str, E] = {}
         """The same by id."""
         self.projector = projector
+        self._sign = sign
         self.careful = False
         self._version = -1
         self._buffer: list[tuple[Any, ...]] = []
@@ -260,7 +261,7 @@ class Ledger(Generic[E]):
             self.changes += 1
         else:
             own = self._stream(self.source, self.epoch)
-            event = draft.seal(self.source, self.epoch, own.top + 1)
+            event = draft.seal(self.source, self.epoch, own.top + 1, self._sign)
             self.changes += 1
             own.held = own.top = own.top + 1
             self._streams.put(own)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Generic, Self, cast
 
-from store.api import E, Reader, Stored, T, Tx
+from store.api import E, Reader, Sign, Stored, T, Tx
 from store.errors import LogDamaged, StoreError
 from store.sql.backend import Database, Session, Watch, plain
 from store.sql.committer import Committer, Group
@@ -43,12 +43,14 @@ class SqlLog(Generic[E]):
         synchronous: str | None = None,
         lazy_delay: float = 0.02,
         sole: bool = False,
+        sign: Sign | None = None,
     ) -> None:
         self._database = database
         self._source = source
         self._decode = decode
         self._lazy_delay = lazy_delay
         self._sole = sole
+        self._sign = sign
         self._epoch = ""
         self._synchronous = synchronous
         self._tail: Tail[E] = Tail()
@@ -74,7 +76,7 @@ class SqlLog(Generic[E]):
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._ledger = await asyncio.to_thread(
-            open_ledger, self._database, self._source, self._decode, self._synchronous
+            open_ledger, self._database, self._source, self._decode, self._synchronous, self._sign
         )
         self._epoch = self._ledger.epoch
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="log-reader")

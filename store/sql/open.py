@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from store.api import E
+from store.api import E, Sign
 from store.errors import LogDamaged, StoreError
 from store.projections.catalogue import projections
 from store.sql import queries
@@ -20,7 +20,11 @@ DEFAULT = "FULL"
 
 
 def open_ledger(
-    database: Database, source: str, decode: Callable[[bytes], E], synchronous: str | None = None
+    database: Database,
+    source: str,
+    decode: Callable[[bytes], E],
+    synchronous: str | None = None,
+    sign: Sign | None = None,
 ) -> Ledger[E]:
     """The ledger of the log of `source` that is there when this returns: a new one begins its first life,
     and projections whose fold has changed are rebuilt. Several processes may open one log at the same
@@ -31,7 +35,7 @@ def open_ledger(
         database.create()
         session = database.session()
         try:
-            return _open(session, source, decode, synchronous)
+            return _open(session, source, decode, synchronous, sign)
         except BaseException:
             session.close()
             raise
@@ -40,11 +44,13 @@ def open_ledger(
         raise kind(f"{database.where}: {plain(error)}") from error
 
 
-def _open(session: Session, source: str, decode: Callable[[bytes], E], synchronous: str | None) -> Ledger[E]:
+def _open(
+    session: Session, source: str, decode: Callable[[bytes], E], synchronous: str | None, sign: Sign | None
+) -> Ledger[E]:
     session.begin_write()
     prepare(session)
     session.commit()
-    ledger: Ledger[E] = Ledger(session, source, Projector(projections(source), decode))
+    ledger: Ledger[E] = Ledger(session, source, Projector(projections(source), decode), sign)
     ledger.begin()
     if not ledger.epoch:
         ledger.begin_life("")

@@ -114,6 +114,9 @@ class SqlTx(SqlReader[E]):
                 done.forks.append(event)
         return done
 
+    def quarantine(self, events: Iterable[E]) -> list[E]:
+        return [event for event in events if self._quarantine(event)]
+
     def _quarantine(self, event: E) -> bool:
         rows = self._ledger.rows(QUARANTINE)
         if rows.get(event.checksum):
