@@ -38,8 +38,13 @@ JOINED = "ote.cluster.joined.v1"
 OFFLINE = "ote.cluster.offline.v1"
 ONLINE = "ote.cluster.online.v1"
 REFUSED_CLUSTER = "ote.cluster.refused.v1"
+#: Which key is whose, in the words of the cluster's parent, and that it is so no longer.
+ADMITTED = "ote.cluster.admitted.v1"
+REVOKED = "ote.cluster.revoked.v1"
 
 #: What a cluster tells those above of its objects.
 OBSERVED = "ote.object.observed.v1"
 
 FORKED = "ote.log.forked.v1"
+#: What came and was not believed.
+REJECTED = "ote.log.rejected.v1"

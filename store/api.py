@@ -233,6 +233,25 @@ class ClusterRow:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A key of a cluster (`U...`), admitted at the place (`epoch`, `seq`) of its parent `by` ("": not known here).
+    For lives of its log, events up to a seq need no signature (`before`: it had no key yet), or count although
+    the key is revoked (`through`: they were known then); `revoked` is when that was."""
+
+    path: str
+    key: str
+    by: str = ""
+    epoch: str = ""
+    seq: int = 0
+    admitted: str | None = None
+    token: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    before: Mapping[str, int] = field(default_factory=dict)
+    revoked: str | None = None
+    through: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectRow:
     """An object of a cluster as the cluster last told it: `object` is its manifest (of what is `gone` only its
     names), `since` when it became so there, `command` the command that made it so, where that is known; `event`
@@ -393,6 +412,10 @@ class Reader(Protocol[E]):
         ...
 
     def cluster(self, path: str) -> ClusterRow | None: ...
+    def keys(self, under: str) -> list[KeyRow]:
+        """The keys of clusters at or below `under`, in order of path and key."""
+        ...
+
     def objects(
         self, *, kind: str | None = None, namespace: str | None = None, name: str | None = None
     ) -> list[dict[str, Any]]:

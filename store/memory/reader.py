@@ -13,6 +13,7 @@ from store.api import (
     Cursor,
     E,
     Guarantee,
+    KeyRow,
     Mail,
     Mailbox,
     Needed,
@@ -26,6 +27,7 @@ from store.memory.state import MemoryTables, State
 from store.paths import is_under, subject_pattern
 from store.projections.clusters import CLUSTERS, WHEREABOUTS
 from store.projections.commands import COMMANDS, FINALS, RUNNING, SETTLED, TARGETS, WAITING, WAYPOINTS, Target
+from store.projections.keys import KEYS, key_row
 from store.projections.objects import OBJECTS
 from store.projections.observed import OBJECTS as OBSERVED
 from store.projections.observed import TELLERS, object_row
@@ -45,6 +47,7 @@ class MemoryReader(Generic[E]):
         self._waypoints = tables.rows(WAYPOINTS).records
         self._clusters = tables.rows(CLUSTERS).records
         self._whereabouts = tables.rows(WHEREABOUTS).records
+        self._keys = tables.rows(KEYS).records
         self._objects = tables.rows(OBJECTS).records
         self._observed = tables.rows(OBSERVED).records
         self._tellers = tables.rows(TELLERS).records
@@ -260,6 +263,9 @@ class MemoryReader(Generic[E]):
     def cluster(self, path: str) -> ClusterRow | None:
         found = self._clusters.get((path,))
         return cluster_row(found, self._whereabouts.get((path,))) if found else None
+
+    def keys(self, under: str) -> list[KeyRow]:
+        return [key_row(found) for _, found in sorted(self._keys.items()) if is_under(found.path, under)]
 
     def objects(
         self, *, kind: str | None = None, namespace: str | None = None, name: str | None = None

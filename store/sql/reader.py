@@ -15,6 +15,7 @@ from store.api import (
     Cursor,
     E,
     Guarantee,
+    KeyRow,
     Mail,
     Mailbox,
     Needed,
@@ -27,6 +28,7 @@ from store.lives import is_of_another
 from store.paths import is_under, subject_pattern
 from store.projections.clusters import Cluster, Whereabouts
 from store.projections.commands import Command, Target, Waypoint
+from store.projections.keys import Key, key_row
 from store.projections.objects import OBJECTS
 from store.projections.observed import Observed, object_row
 from store.projections.views import cluster_row, command_row, target_row
@@ -306,6 +308,9 @@ class SqlReader(Generic[E]):
     def cluster(self, path: str) -> ClusterRow | None:
         found = self._seen(views.CLUSTER, path)
         return _cluster(found[0]) if found else None
+
+    def keys(self, under: str) -> list[KeyRow]:
+        return [key_row(Key(*row)) for row in self._seen(views.KEYS_UNDER, *span(under))]
 
     def objects(
         self, *, kind: str | None = None, namespace: str | None = None, name: str | None = None

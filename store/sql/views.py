@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from store.projections.commands import RUNNING, SETTLED, WAITING
+from store.projections.keys import KEYS
 from store.sql.queries import SPAN, under
 from store.sql.schema import EVENTS, RECORD_TABLES
 from store.sql.statements import Query, limited
@@ -90,6 +91,9 @@ _somewhere = sa.select(_clusters, _whereabouts).select_from(
 )
 CLUSTERS = Query(_somewhere.where(under(_path)).order_by(_path), *SPAN)
 CLUSTER = Query(_somewhere.where(_path == bindparam("path")), "path")
+
+_keys = RECORD_TABLES[KEYS.name].c
+KEYS_UNDER = Query(sa.select(RECORD_TABLES[KEYS.name]).where(under(_keys.path)).order_by(_keys.path, _keys.key), *SPAN)
 
 _key = ("kind", "namespace", "name", "api_version")
 OBJECT = Query(sa.select(_o.manifest).where(*(_o[name] == bindparam(name) for name in _key)), *_key)
