@@ -175,20 +175,20 @@ class Event:
 
 
 _REQUIRED = itemgetter("specversion", "id", "source", "type", "subject", "time", "epoch", "data")
-_REQUIRED_TYPES = [*[str] * 7, dict]
 
 
 def _assemble(wire: dict[str, Any], body: bytes) -> Event | None:
     """The quick form of `_Wire`, for every event that comes in: None where that would find a fault."""
     try:
-        required = version, id, source, kind, subject, time, epoch, data = _REQUIRED(wire)
+        version, id, source, kind, subject, time, epoch, data = _REQUIRED(wire)
     except KeyError:
         return None
     get = wire.get
     seq, cause, actor, expiresat = get("seq"), get("cause"), get("actor"), get("expiresat")
     if not (
-        list(map(type, required)) == _REQUIRED_TYPES
-        and version == SPEC_VERSION
+        version == SPEC_VERSION
+        and type(id) is type(source) is type(kind) is type(subject) is type(time) is type(epoch) is str
+        and type(data) is dict
         and (type(seq) is int and seq > 0 if "seq" in wire else True)
         and (cause is None or type(cause) is str)
         and (actor is None or type(actor) is str)

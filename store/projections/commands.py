@@ -140,11 +140,15 @@ class Commands:
 
     def _load(self, tables: Tables, named: list[tuple[str, Filed]]) -> None:
         """One query for each table and batch, instead of one for each record."""
-        submitted = [(id, filed.event) for id, filed in named if id and filed.event.type == SUBMITTED]
-        tables.rows(COMMANDS).load([(id,) for id, _ in submitted])
-        keys = [(id, filed.event.source) for id, filed in named if id and filed.event.type in _REPORTS]
-        keys += [(id, a.path) for id, event in submitted for a in event.to if self._is_below(a.path)]
-        tables.rows(TARGETS).load(keys)
+        commands, targets = [], []
+        for id, (_, event, _) in named:
+            if id and event.type in _REPORTS:
+                targets.append((id, event.source))
+            elif id and event.type == SUBMITTED:
+                commands.append((id,))
+                targets += [(id, a.path) for a in event.to if self._is_below(a.path)]
+        tables.rows(COMMANDS).load(commands)
+        tables.rows(TARGETS).load(targets)
 
     def _is_below(self, path: str) -> bool:
         return path.startswith(self._below) or path == self._source
@@ -193,20 +197,21 @@ class Commands:
 def _command(id: str, row: int, event: Entry) -> Command:
     data = event.data
     count, do = data.get("count"), data.get("do")
+    # By place: by name takes three times as long.
     return Command(
-        id=id,
-        row=row,
-        origin=event.source,
-        epoch=event.epoch,
-        selector=text(data, "selector"),
-        do=msgpack.packb(do if isinstance(do, Mapping) else {}),
-        digest=text(data, "digest"),
-        count=count if isinstance(count, int) else len(event.to),
-        actor=event.actor,
-        key=optional_text(data, "key"),
-        lane=optional_text(data, "lane"),
-        submitted=event.time,
-        expiresat=event.expiresat,
+        id,
+        row,
+        event.source,
+        event.epoch,
+        text(data, "selector"),
+        msgpack.packb(do if isinstance(do, Mapping) else {}),
+        text(data, "digest"),
+        count if isinstance(count, int) else len(event.to),
+        event.actor,
+        optional_text(data, "key"),
+        optional_text(data, "lane"),
+        event.time,
+        event.expiresat,
     )
 
 

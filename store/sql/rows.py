@@ -61,6 +61,8 @@ class SqlRows(Generic[R]):
         if not missing:
             return
         self._cache.update(missing)
+        if self._is_above(min(missing)):
+            return
         for row in self._lookups.run(self._session.cursor, (key for key in missing if not self._is_above(key))):
             record = self._make(*row)
             self._cache[self._key_of(record)] = record

@@ -30,6 +30,13 @@ _REMEDIES = {
 }
 
 
+# The driver asks of each None and each bytes that it binds whether anybody adapts it, by attributes that are not there:
+# twice what the binding takes. So there are adapters, which do nothing: each gives back what it is given.
+_NOTHING: dict[None, None] = {}
+sqlite3.register_adapter(bytes, bytes)
+sqlite3.register_adapter(type(None), _NOTHING.get)
+
+
 class SqliteDatabase(Database):
     """The file at `path`. With `synchronous` FULL what is committed survives a power cut, with NORMAL a crash of
     the process only."""
