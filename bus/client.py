@@ -21,6 +21,7 @@ from nats.errors import BadSubjectError, Error
 
 from bus import wire
 from bus.connection import Connection
+from bus.credential import Credential
 from bus.errors import BadRequest, OteError, from_body
 from bus.inbox import Inbox, NoAnswer
 from bus.message import Message, encode_headers
@@ -81,6 +82,8 @@ class Bus:
         self._on_state = on_state
         self._closed = False
         self._drops_logged = float("-inf")
+        #: As whom the API of the tier is asked, where the server knows its users by credentials.
+        self.user: str | None = None
         self.stats = Stats()
         #: Called with each message that a handler had no room for.
         self.on_drop: list[Callable[[Message], None]] = []
@@ -93,13 +96,15 @@ class Bus:
         name: str,
         user: str | None = None,
         password: str | None = None,
-        inbox: str = "_INBOX",
+        inbox: str | None = None,
+        credential: Credential | None = None,
         patience: float | None = 5.0,
         on_state: Callable[[bool], None] | None = None,
     ) -> Bus:
         """A connection to one of the servers (`nats://host:port`), which comes back for ever if it is lost.
 
-        `name` is shown by the server's monitoring; `inbox` is the subject below which answers come.
+        `name` is shown by the server's monitoring; `inbox` is the subject below which answers come. With a
+        `credential` its file is read again at each connection, and answers come below its own inbox.
         `patience` is for how many seconds the first connection is tried, None for ever. `on_state` is
         called with False when the connection is lost and True when it, and every subscription, is back.
 
@@ -108,7 +113,8 @@ class Bus:
             Unavailable: no server could be reached in time.
             BadRequest: an address is none.
         """
-        bus = cls(name, inbox, on_state)
+        bus = cls(name, inbox or (credential.inbox if credential is not None else "_INBOX"), on_state)
+        bus.user = credential.user if credential is not None and not credential.free else None
         await open_connection(
             bus._connection,
             [servers] if isinstance(servers, str) else servers,
@@ -116,6 +122,7 @@ class Bus:
             name=name,
             user=user,
             password=password,
+            user_credentials=str(credential.file) if credential is not None else None,
             error_cb=bus._on_error,
             disconnected_cb=bus._on_disconnected,
             reconnected_cb=bus._on_reconnected,

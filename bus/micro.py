@@ -20,10 +20,10 @@ from typing import Any, Generic, Self, TypeVar
 import structlog
 from pydantic import BaseModel
 
-from bus import wire
+from bus import subjects, wire
 from bus.client import Bus, Message, Subscription
 from bus.contracts import Answer, parse
-from bus.errors import BadRequest, OteError, Unavailable
+from bus.errors import BadRequest, OteError, Refused, Unavailable
 from bus.event import new_id, now
 
 R = TypeVar("R", bound=BaseModel)
@@ -118,7 +118,8 @@ class Service:
         self._started = now()
         for endpoint in self._endpoints:
             handler = _taker(self._take, endpoint)
-            self._subscriptions.append(await self._bus.subscribe(endpoint.subject, handler, queue=endpoint.queue))
+            for subject in filter(None, (endpoint.subject, subjects.by_users(endpoint.subject))):
+                self._subscriptions.append(await self._bus.subscribe(subject, handler, queue=endpoint.queue))
         for verb, answer in (("PING", self.ping), ("INFO", self.info), ("STATS", self.stats)):
             for subject in (
                 f"$SRV.{verb}",
@@ -186,7 +187,9 @@ class Service:
                 begin = time.perf_counter_ns()
                 try:
                     content_type = wire.content_of(message.data, message.headers.get(wire.CONTENT_TYPE))
-                    body = wire.parse_body(message.data, content_type)
+                    body = _said_by(
+                        subjects.user_of(message.subject), wire.parse_body(message.data, content_type), endpoint
+                    )
                     answer = await endpoint.handler(parse(endpoint.request, body))
                     _answer(message, answer, content_type)
                 finally:
@@ -214,6 +217,18 @@ def semantic(version: str) -> str:
     core = ".".join(str(int(part or 0)) for part in found.group(1, 2, 3))
     rest = re.sub(r"[^0-9A-Za-z]+", "-", version[found.end() :]).strip("-")
     return f"{core}+{rest}" if rest.isdigit() else f"{core}-{rest}" if rest else core
+
+
+def _said_by(user: str | None, body: dict[str, Any], endpoint: Endpoint[Any]) -> dict[str, Any]:
+    """What a user of the tier's server asks is asked in that user's name, and in no other."""
+    if user is None or "actor" not in endpoint.request.model_fields:
+        return body
+    if body.get("actor", user) != user:
+        logger.warning(
+            "a user asked in another name", user=user, actor=str(body["actor"])[:100], endpoint=endpoint.name
+        )
+        raise Refused(f"{user} cannot ask in the name of another", field="actor", hint=f"leave it out: it is {user}")
+    return {**body, "actor": user}
 
 
 def _checked(name: str) -> str:

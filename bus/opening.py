@@ -88,7 +88,7 @@ def next_try(servers: list[Server], info: dict[str, Any]) -> tuple[Server, float
 
 def _why(urls: Sequence[str], refused: bool, failures: list[Exception]) -> OteError:
     if refused:
-        hint = "give them in the address: nats://USER:PASSWORD@HOST:PORT"
+        hint = "give them in the address: nats://USER:PASSWORD@HOST:PORT, or as a file: --creds FILE"
         return Refused(f"{_shown(urls)} refused these credentials", hint=hint)
     reason = f": {str(failures[-1]) or type(failures[-1]).__name__}" if failures else ""
     return NoAnswer(

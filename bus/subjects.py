@@ -10,6 +10,7 @@ Builders check what they are given: BadRequest names the field. Checks of paths 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -25,6 +26,8 @@ _WORD = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _ESCAPE = re.compile(rb"[^A-Za-z0-9-]")
 _UNIT = re.compile(r"_[0-9A-F]{2}|[A-Za-z0-9-]")
 _TOKEN = re.compile(r"(?:_[0-9A-F]{2}|[A-Za-z0-9-])+")
+_END = "-"
+"""Ends a path within a subject, where more follows: it is no label."""
 _HASH_MARK = "__"
 _HASH_BYTES = 16
 
@@ -107,9 +110,21 @@ def pulse(path: str) -> str:
     return f"ote.pulse.{_checked(path)}"
 
 
-def guest(path: str) -> str:
-    """What a cluster that has lost its own parent asks of this tier: may it stay?"""
-    return f"ote.guest.{_checked(path)}"
+def guest(host: str, path: str) -> str:
+    """What the cluster `path`, which has lost its own parent, asks of the tier `host`: may it stay?"""
+    return f"{guests_of(host).removesuffix('>')}{_checked(path)}"
+
+
+def join(path: str) -> str:
+    """A new cluster asks the parent of this path for admission, and one that is admitted for its next credential."""
+    return f"ote.join.{_checked(path)}"
+
+
+def inbox(path: str, user: str | None = None) -> str:
+    """Where answers to this tier come, or to one of the users of its server: "-" is no label, so what begins with one
+    cluster's prefix is never another's."""
+    prefix = f"ote.inbox.{_checked(path)}.{_END}"
+    return prefix if user is None else f"{prefix}.{paths.parse_name(user, 'user')}"
 
 
 def wake(path: str) -> str:
@@ -154,6 +169,17 @@ def local(name: str) -> str:
     if not _WORD.fullmatch(name):
         raise BadRequest(f"{paths.shown(name)} is no endpoint", field="subject")
     return f"ote.local.{name}"
+
+
+def local_as(user: str, name: str) -> str:
+    """The same endpoint, asked by a user of the tier's server who can ask in no other name."""
+    return f"ote.local.as.{paths.parse_name(user, 'user')}.{local(name).removeprefix('ote.local.')}"
+
+
+def by_users(subject: str) -> str | None:
+    """Where users of the tier's server ask what is asked on `subject`; None if that is no endpoint."""
+    name = subject.removeprefix("ote.local.")
+    return f"ote.local.as.*.{name}" if _WORD.fullmatch(name) else None
 
 
 def shim(kind: str, verb: str | None = None) -> str:
@@ -215,8 +241,81 @@ def syncs_to(path: str) -> str:
     return f"ote.sync.{paths.depth(path)}.{_checked(path)}.>"
 
 
+def guests_of(host: str) -> str:
+    """What clusters that have lost their parent ask of this tier."""
+    return f"ote.guest.{_checked(host)}.{_END}.>"
+
+
+def joins_below(path: str) -> str:
+    """Who asks this tier for admission: its children."""
+    return f"ote.join.{_checked(path)}.*"
+
+
 def _scopes(path: str) -> list[Path]:
     return [_checked(path), *paths.ancestors(path)]
+
+
+# What a credential allows ------------------------------------------------------------------------
+# Here a path may hold a template that a server fills in (`root.{{tag(n)}}`): it is not looked at.
+
+_SAID = ("evt.*", "hb", "pulse", "sync.*")
+_SENT = ("cmd", "ask")
+_SCOPED = ("under", "tag.*", "askunder", "asktag.*")
+
+
+def said_by(path: str) -> list[str]:
+    """What this cluster says of itself."""
+    return [f"ote.{kind}.{path}" for kind in _SAID]
+
+
+def sent_to(path: str) -> list[str]:
+    """Commands and live queries to this cluster alone, or with it as their scope."""
+    return [f"ote.{kind}.{path}" for kind in (*_SENT, *_SCOPED)]
+
+
+def scoped_at(path: str) -> list[str]:
+    """Commands and live queries to many, with this scope."""
+    return [f"ote.{kind}.{path}" for kind in _SCOPED]
+
+
+def told(path: str) -> list[str]:
+    """That there is something for this cluster."""
+    return [f"ote.wake.{path}"]
+
+
+def answers_to(path: str, user: str | None = None) -> str:
+    """All inboxes of this tier, or those of one user of its server."""
+    return f"ote.inbox.{path}.{_END}.>" if user is None else f"ote.inbox.{path}.{_END}.{user}.>"
+
+
+def answers_below(path: str) -> str:
+    """All inboxes of this tier and of those below."""
+    return f"ote.inbox.{path}.>"
+
+
+def knocks(host: str, path: str) -> str:
+    """This cluster asks that host whether it may stay."""
+    return f"ote.guest.{host}.{_END}.{path}"
+
+
+def joins(path: str) -> str:
+    """This cluster asks for admission, or for its next credential."""
+    return f"ote.join.{path}"
+
+
+def below(subjects: Iterable[str]) -> list[str]:
+    """The same of all clusters strictly below the one at the end of these subjects."""
+    return [f"{subject}.>" for subject in subjects]
+
+
+def local_by(user: str) -> list[str]:
+    """All that a user of the tier's server may ask."""
+    return [f"ote.local.as.{paths.parse_name(user, 'user')}.*", "$SRV.>"]
+
+
+def shims(kind: str) -> list[str]:
+    """Where whoever is the shim of this kind listens."""
+    return [shim(kind), f"{shim(kind)}.*"]
 
 
 # Who sent it -------------------------------------------------------------------------------------
@@ -232,9 +331,34 @@ def path_of_sync(subject: str) -> Path:
     return _path_in(subject, "sync", skip=1)
 
 
+def path_of_guest(subject: str, host: str) -> Path:
+    """The cluster that asks the tier `host` by this subject. BadMessage if it is no guest's."""
+    return _rest(subject, guests_of(host).removesuffix(">"))
+
+
+def path_of_join(subject: str) -> Path:
+    """The cluster that asks for admission by this subject. BadMessage if none does."""
+    return _path_in(subject, "join", skip=0)
+
+
+def user_of(subject: str) -> str | None:
+    """The user of the tier's server who asks by this subject; None if it names none."""
+    tokens = subject.split(".")
+    return tokens[3] if tokens[:3] == ["ote", "local", "as"] and len(tokens) == 5 else None
+
+
 def path_of_heartbeat(subject: str) -> Path:
     """The cluster whose heartbeats go by this subject. BadMessage if it is no heartbeat's."""
     return _path_in(subject, "hb", skip=0)
+
+
+def _rest(subject: str, prefix: str) -> Path:
+    if subject.startswith(prefix):
+        try:
+            return _checked(subject.removeprefix(prefix))
+        except BadRequest as error:
+            raise BadMessage(f"subject {paths.shown(subject)}: {error.message}") from None
+    raise BadMessage(f"subject {paths.shown(subject)} is not {prefix}PATH")
 
 
 def _path_in(subject: str, kind: str, *, skip: int) -> Path:

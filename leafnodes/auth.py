@@ -1,6 +1,6 @@
 """Who may connect to a server and over a leaf link, and as whom this server dials its parent.
 
-This is the seam between today's user and password and per-cluster credentials: a `LinkAuth` writes
+This is the seam between user and password and per-cluster credentials (`credentials/`): a `LinkAuth` writes
 the two places of a configuration that differ, the admission block of a hub and the identity lines of
 a remote. What never crosses a link is denied twice: at the hub by the permissions of the child's
 user, which is the border, and at the child by its remote, which spares the link the traffic.
@@ -48,8 +48,8 @@ class LinkAuth(Protocol):
         """Top-level lines: accounts, users and what they may do."""
         ...
 
-    def remote(self, urls: Sequence[str]) -> str:
-        """Lines inside a remote: where it dials, and as whom."""
+    def remote(self, urls: Sequence[str], host: str) -> str:
+        """Lines inside a remote: where it dials, and as whom. `host` is the path of the tier at these addresses."""
         ...
 
 
@@ -88,6 +88,6 @@ class PasswordAuth:
             f"      permissions: {{ publish: {deny}, subscribe: {deny} }} }}"
         )
 
-    def remote(self, urls: Sequence[str]) -> str:
+    def remote(self, urls: Sequence[str], host: str) -> str:
         """The login stands in the urls."""
         return f"      urls: {array(urls)}\n      account: {quote(ACCOUNT)}"

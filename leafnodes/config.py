@@ -71,6 +71,8 @@ class ServerConfig:
     parents: tuple[str, ...] = ()
     level: int | None = None
     """One more than the depth of the tier it is attached to, where that is not its parent."""
+    at: str | None = None
+    """The path of that tier."""
     tuning: Tuning = Tuning()
 
 
@@ -136,7 +138,7 @@ def _remote(config: ServerConfig) -> str:
         return ""
     return f"""
     {{
-{config.auth.remote(config.parents)}
+{config.auth.remote(config.parents, config.at or paths.parent(config.path) or "")}
       no_randomize: true
       ignore_discovered_servers: true
       compression: {_link_compression(config.tuning.compression, config.parents)}

@@ -16,8 +16,10 @@ import structlog
 
 from bus import paths
 from bus.errors import BadRequest, OteError, Unavailable
-from leafnodes.auth import Login, PasswordAuth, netloc
+from leafnodes.auth import LinkAuth, Login, PasswordAuth, netloc
 from leafnodes.config import LOOPBACK, ServerConfig, Tuning, is_loopback, parent_urls
+from leafnodes.credentials.auth import OperatorAuth
+from leafnodes.credentials.tier import Credentials
 from leafnodes.identity import CHILD_USER, Identity, settle
 from leafnodes.monitor import LeafLink, Monitor, ServerInfo
 from leafnodes.process import Process
@@ -37,9 +39,9 @@ class NatsServer:
 
     Ports that are 0 are chosen once and remembered. `parent` is one leaf url or several, tried in
     order. Clients need no login on a loopback `host`, and the login `clients` elsewhere; children use
-    the login `children`, or a password that is made once. `advertise` is the host in `leaf_url`.
-    `start_timeout` is in seconds. With `external_url` nothing is started: that server is the care of
-    somebody else."""
+    the login `children`, or a password that is made once. With `credentials` everybody has one of their own,
+    and no login counts. `advertise` is the host in `leaf_url`. `start_timeout` is in seconds. With
+    `external_url` nothing is started: that server is the care of somebody else."""
 
     def __init__(
         self,
@@ -58,8 +60,9 @@ class NatsServer:
         binary: str | Path | None = None,
         external_url: str | None = None,
         start_timeout: float = 15.0,
+        credentials: Credentials | None = None,
     ) -> None:
-        if external_url is None and clients is None and not is_loopback(host):
+        if external_url is None and clients is None and credentials is None and not is_loopback(host):
             raise BadRequest(
                 f"clients that reach {host} from outside need a login",
                 field="clients",
@@ -69,6 +72,8 @@ class NatsServer:
         self.state_dir = state_dir.resolve()
         self._parents = parent_urls(parent)
         self._level: int | None = None
+        self._at: str | None = None
+        self._credentials = credentials
         self._host = host
         self._ports = (port, leaf_port, monitor_port)
         self._advertise = advertise or WILDCARDS.get(host, host)
@@ -103,13 +108,16 @@ class NatsServer:
         if self._external_url is not None:
             return self._external_url
         host, port = WILDCARDS.get(self._host, self._host), self._known().client_port
-        return self._clients.url("nats", host, port) if self._clients else f"nats://{netloc(host, port)}"
+        login = None if self._credentials else self._clients
+        return login.url("nats", host, port) if login else f"nats://{netloc(host, port)}"
 
     @property
     def leaf_url(self) -> str | None:
-        """What children dial, with their login; None for an external server."""
+        """What children dial, with their login, if it is a password; None for an external server."""
         if self._external_url is not None:
             return None
+        if self._credentials is not None:
+            return f"nats-leaf://{self.leaf_address}"
         return self._children_login().url("nats-leaf", self._advertise, self._known().leaf_port)
 
     async def varz(self) -> ServerInfo:
@@ -167,9 +175,11 @@ class NatsServer:
         if self._process is not None:
             await self._process.end(GRACE)
 
-    async def attach(self, parent: str | Sequence[str] | None, *, level: int | None = None) -> None:
-        """Moves this server to another parent (or to none) without touching any other link. `level` is one more
-        than the depth of that parent, where it is not this tier's own.
+    async def attach(
+        self, parent: str | Sequence[str] | None, *, level: int | None = None, at: str | None = None
+    ) -> None:
+        """Moves this server to another parent (or to none) without touching any other link. Where it is not this
+        tier's own, `at` is its path, and `level` one more than its depth.
 
         Returns when the server has the order; its link follows within milliseconds where the parent
         answers. Unavailable if the server refused: it stays where it was. While the server is down,
@@ -177,15 +187,29 @@ class NatsServer:
         if self._external_url is not None:
             raise BadRequest("the links of an external server are not ours to move", field="parent")
         async with self._lock:
-            before = self._parents, self._level
-            self._parents, self._level = parent_urls(parent), level
-            if self._process is not None and self._process.alive():
-                try:
-                    await self._runner.reload(self._process, self._config())
-                except Unavailable:
-                    if self._process.alive():
-                        self._parents, self._level = before
-                        raise
+            before = self._parents, self._level, self._at
+            self._parents, self._level, self._at = parent_urls(parent), level, at
+            try:
+                await self._reload()
+            except OteError:
+                self._parents, self._level, self._at = before
+                raise
+
+    async def refresh(self) -> None:
+        """The credentials have changed: the server reads them. Links whose own has not changed stay; who is revoked is
+        cut off. Unavailable if the server refused."""
+        async with self._lock:
+            await self._reload()
+
+    async def _reload(self) -> None:
+        if self._process is None or not self._process.alive():
+            return
+        try:
+            await self._runner.reload(self._process, self._config())
+        except Unavailable:
+            # One that has just died reads it when it is started again.
+            if self._process.alive():
+                raise
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -243,6 +267,11 @@ class NatsServer:
     def _children_login(self) -> Login:
         return self._children or Login(CHILD_USER, self._known().children_password)
 
+    def _auth(self) -> LinkAuth:
+        if self._credentials is not None:
+            return OperatorAuth(self._credentials)
+        return PasswordAuth(children=self._children_login(), clients=self._clients)
+
     def _config(self) -> ServerConfig:
         identity = self._known()
         return ServerConfig(
@@ -254,7 +283,8 @@ class NatsServer:
             monitor_port=identity.monitor_port,
             parents=self._parents,
             level=self._level,
-            auth=PasswordAuth(children=self._children_login(), clients=self._clients),
+            at=self._at,
+            auth=self._auth(),
             pid_file=self.state_dir / "nats.pid",
             log_file=self.log_file,
             tuning=self._tuning,

@@ -13,9 +13,10 @@ import structlog
 
 from bus import subjects
 from bus.client import Bus, NoAnswer
+from bus.credential import Credential
 from bus.errors import Unavailable
 from services.cli.options import ALL, Common, Paging
-from services.cli.where import server_url
+from services.cli.where import place
 
 Answer = dict[str, Any]
 
@@ -30,7 +31,10 @@ PAGE = 200
 
 
 class Caller(Protocol):
-    """Who asks a service and gets its answer: the bus."""
+    """Who asks a service and gets its answer: the bus. `user` is as whom, where the tier knows its users."""
+
+    @property
+    def user(self) -> str | None: ...
 
     async def call(self, subject: str, body: Mapping[str, Any], *, timeout: float) -> Answer: ...
 
@@ -44,8 +48,13 @@ class LocalApi:
     async def ask(self, what: str, request: Mapping[str, Any] | None = None, *, timeout: float = TIMEOUT) -> Answer:
         """The answer of `ote.local.<what>`; fields that are None are left out."""
         body = {name: value for name, value in (request or {}).items() if value is not None}
+        user = self._caller.user
+        if user is not None:
+            # The tier says who it was.
+            body.pop("actor", None)
+        subject = subjects.local(what) if user is None else subjects.local_as(user, what)
         try:
-            return await self._caller.call(subjects.local(what), body, timeout=timeout)
+            return await self._caller.call(subject, body, timeout=timeout)
         except NoAnswer as error:
             if error.no_responders:
                 raise Unavailable(
@@ -130,7 +139,9 @@ class LocalApi:
 async def connected(common: Common) -> AsyncIterator[Bus]:
     """A connection to the tier that the options name. Unavailable if there is none."""
     _log_to_stderr()
-    async with await Bus.connect(server_url(common), name="ote", patience=PATIENCE) as bus:
+    found = place(common)
+    credential = Credential.load(found.creds) if found.creds is not None else None
+    async with await Bus.connect(found.url, name="ote", credential=credential, patience=PATIENCE) as bus:
         yield bus
 
 

@@ -39,6 +39,8 @@ _COMMANDS = {
     },
     "Tiers": {
         "tier": ("tier:tier", "Runs one tier: its server, its log and its services."),
+        "init": ("init:init", "Makes the credentials of the root of a tree."),
+        "user": ("init:user", "Makes a credential for somebody who asks a tier, or for a shim."),
         "shim": ("shim:app", "Checks shims."),
         "store": ("store:app", "Checks, repairs and compacts a tier's log file."),
         "lab": ("lab.commands:app", "Starts and stops a whole tree on this machine."),

@@ -63,6 +63,8 @@ class Common:
     """Tables for people; json, yaml or name for programs."""
     server: Annotated[str | None, Parameter(group=_TIER, metavar="URL")] = None
     """The NATS URL of a tier; also OTE_SERVER."""
+    creds: Annotated[Path | None, Parameter(group=_TIER, metavar="FILE")] = None
+    """The credential of a user of that tier (ote user); also OTE_CREDS."""
     lab: Annotated[Path | None, Parameter(group=_TIER, metavar="DIR")] = None
     """The directory of a lab; also OTE_LAB. ./.ote-lab is found by itself."""
     tier: Annotated[str | None, Parameter(group=_TIER, metavar="PATH")] = None

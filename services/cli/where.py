@@ -18,10 +18,12 @@ STATE_FILE = "lab.json"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a tier is: its NATS URL, and its state directory where it is known to be on this machine."""
+    """Where a tier is: its NATS URL, its state directory where it is known to be on this machine, and the file of the
+    credential with which it is asked, if that takes one."""
 
     url: str
     state: Path | None = None
+    creds: Path | None = None
 
 
 def server_url(common: Common, environ: Mapping[str, str] = os.environ) -> str:
@@ -39,7 +41,8 @@ def place(common: Common, environ: Mapping[str, str] = os.environ) -> Place:
     if common.lab or common.tier:
         return _in_lab(named, common.tier)
     if url := common.server or environ.get("OTE_SERVER"):
-        return Place(url)
+        file = common.creds or environ.get("OTE_CREDS")
+        return Place(url, creds=Path(file) if file else None)
     if environ.get("OTE_LAB") or (named / STATE_FILE).exists():
         return _in_lab(named, None)
     raise Unavailable("no tier to talk to", hint="give --server URL, set OTE_SERVER, or start a lab: ote lab up")

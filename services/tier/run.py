@@ -18,10 +18,13 @@ from typing import Any
 
 import structlog
 
+from bus import subjects
 from bus.client import Bus
+from bus.credential import Credential
 from bus.errors import BadRequest, Refused, Unavailable
 from bus.event import Event
 from leafnodes.auth import Login
+from leafnodes.credentials.tier import Credentials
 from leafnodes.files import write_private
 from leafnodes.server import NatsServer
 from services.tier.exposition import exposed
@@ -57,6 +60,8 @@ async def tier(settings: TierSettings, factories: Sequence[Factory]) -> AsyncIte
     """A tier that is up; yields `{"path", "pid", "nats", "leaf", "server_pid", "log", "metrics", "instance"}`,
     which is also kept in `tier.json` while it runs."""
     _prepare(settings.state)
+    credentials = Credentials.load(settings.state)
+    settings = _with(settings, credentials)
     async with AsyncExitStack() as stack:
         if settings.joins:
             running = _running(settings.state)
@@ -75,10 +80,16 @@ async def tier(settings: TierSettings, factories: Sequence[Factory]) -> AsyncIte
             )
         )
         connection: Signal[bool] = Signal()
-        server = await stack.enter_async_context(_server(settings))
-        connecting = Bus.connect(server.client_url, name=f"ote {settings.path}", on_state=connection.emit)
+        server = await stack.enter_async_context(_server(settings, credentials))
+        connecting = Bus.connect(
+            server.client_url,
+            name=f"ote {settings.path}",
+            inbox=subjects.inbox(settings.path),
+            credential=Credential.load(credentials.services_file()) if credentials is not None else None,
+            on_state=connection.emit,
+        )
         bus = await stack.enter_async_context(await connecting)
-        runtime = Runtime(settings, log, bus, connection, server)
+        runtime = Runtime(settings, log, bus, connection, server, credentials)
         stack.push_async_callback(runtime.close)
         services = [factory(runtime) for factory in factories]
         for service in services:
@@ -114,7 +125,23 @@ def _prepare(state: Path) -> None:
         ) from None
 
 
-def _server(settings: TierSettings) -> NatsServer:
+def _with(settings: TierSettings, credentials: Credentials | None) -> TierSettings:
+    """What a tier that was admitted knows of itself need not be said again."""
+    if credentials is None:
+        return settings
+    known = credentials.state
+    if settings.path != known.path:
+        raise Refused(
+            f"the credentials in {settings.state} are those of {known.path}",
+            field="--path",
+            hint=f"give --path {known.path}, or another --state",
+        )
+    if settings.nats_url is not None:
+        raise Refused("credentials need a server of the tier's own", field="--nats-url", hint="leave it out")
+    return settings.model_copy(update={"parent": settings.parent or known.parent, "tags": settings.tags or known.tags})
+
+
+def _server(settings: TierSettings, credentials: Credentials | None) -> NatsServer:
     return NatsServer(
         state_dir=settings.state,
         path=settings.path,
@@ -127,6 +154,7 @@ def _server(settings: TierSettings) -> NatsServer:
         children=_login(settings.child_login),
         binary=settings.nats_binary,
         external_url=settings.nats_url,
+        credentials=credentials if settings.nats_url is None else None,
     )
 
 

@@ -16,6 +16,7 @@ from bus import paths
 from bus.client import Bus
 from bus.errors import Unavailable
 from bus.event import Draft, Event, new_id
+from leafnodes.credentials.tier import Credentials
 from leafnodes.server import NatsServer
 from services.tier.clock import Clock
 from services.tier.mail import Mail
@@ -68,6 +69,7 @@ class Runtime:
         bus: Bus,
         connection: Signal[bool],
         server: NatsServer | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         self.settings = settings
         self.path = settings.path
@@ -78,6 +80,8 @@ class Runtime:
         #: host:port, or "" if nobody can.
         self.server = server if server is not None and server.is_ours and not settings.joins else None
         self.leaf = self.server.leaf_address if self.server is not None else ""
+        #: Who this tier is to others, and whom it lets in; None where all share a password.
+        self.credentials = credentials
         self.clock = Clock(self.path)
         #: What services tell at `/metrics`.
         self.metrics = Metrics()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from bus import subjects
 from bus.client import Bus
+from bus.credential import Credential
 from bus.types import ALTERNATES, OBSERVED
 from tests.support import eventually
 
@@ -110,8 +112,9 @@ class Api:
 
         await eventually(all_told, what=f"{source} has said {kind}, as {self.path} knows")
 
-    async def connect(self, url: str) -> None:
-        self._bus = await Bus.connect(url, name=f"test of {self.path}")
+    async def connect(self, url: str, creds: Path | None = None) -> None:
+        credential = Credential.load(creds) if creds is not None else None
+        self._bus = await Bus.connect(url, name=f"test of {self.path}", credential=credential)
 
     async def disconnect(self) -> None:
         bus, self._bus = self._bus, None

@@ -20,6 +20,8 @@ from bus.client import Bus
 from bus.event import Draft, Event
 from bus.types import ANNOUNCED
 from leafnodes.config import LOOPBACK
+from leafnodes.credentials.store import Store
+from leafnodes.credentials.tier import SERVICES
 from leafnodes.proxy import LinkProxy
 from services.controller.controller import Controller
 from services.shims.base import Shim
@@ -54,6 +56,12 @@ class Tier(Api):
     def link(self) -> LinkProxy:
         assert self._link is not None, f"{self.path} has no parent"
         return self._link
+
+    @property
+    def services(self) -> Path | None:
+        """The credential of its services, where it has credentials."""
+        file = Store(self.state).user_file(SERVICES)
+        return file if file.exists() else None
 
     @property
     def leaf(self) -> str:
@@ -97,7 +105,7 @@ class LocalTier(Tier):
             failed, self._task = self._task, None
             await failed
         self.info = await ready
-        await self.connect(self.info["nats"])
+        await self.connect(self.info["nats"], self.services)
 
     async def _run(self, ready: asyncio.Future[Answer]) -> None:
         async with tier(self._settings, [self._host, self._controller]) as info:
@@ -155,7 +163,7 @@ class ProcessTier(Tier):
 
         await eventually(up, START, what=f"{self.path} is up")
         self.info = json.loads(file.read_text())
-        await self.connect(self.info["nats"])
+        await self.connect(self.info["nats"], self.services)
 
     async def kill(self) -> None:
         """SIGKILL. Its server goes on."""

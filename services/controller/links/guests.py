@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from bus import paths, subjects
 from bus.client import Message
 from bus.contracts import PathText
+from bus.errors import OteError
 from bus.event import Draft, format_time
 from bus.types import OFFLINE, ONLINE
 from services.controller.links.kin import Kin
@@ -71,12 +72,15 @@ class Guests:
 
     async def start(self) -> None:
         """Listens at the door."""
-        await self._runtime.bus.subscribe(subjects.guest(self._runtime.path), self._on_knock)
+        await self._runtime.bus.subscribe(subjects.guests_of(self._runtime.path), self._on_knock)
 
     def _on_knock(self, message: Message) -> None:
         try:
             knock = Knock.model_validate(msgpack.unpackb(message.data))
-        except (ValueError, ValidationError, msgpack.UnpackException) as error:
+            # The subject is what its credential allows; what it says of itself must agree.
+            if knock.path != subjects.path_of_guest(message.subject, self._runtime.path):
+                raise ValueError(f"{knock.path} asks as another: {message.subject}")
+        except (OteError, ValueError, ValidationError, msgpack.UnpackException) as error:
             logger.warning("not a guest", error=str(error)[:200])
             return
         message.respond(msgpack.packb(self._answer(knock).model_dump()))

@@ -230,7 +230,7 @@ class Supervisor:
         return self._admitted
 
     async def _ask_to_stay(self, knock: Knock) -> None:
-        subject = subjects.guest(self.decider.at)
+        subject = subjects.guest(self.decider.at, self._runtime.path)
         try:
             message = await self._runtime.bus.request(subject, msgpack.packb(knock.model_dump()), timeout=1.0)
             answer = Welcome.model_validate(msgpack.unpackb(message.data))
@@ -309,7 +309,9 @@ class Supervisor:
     async def _say_goodbye(self) -> None:
         left = self._knock.model_copy(update={"leaving": True})
         with suppress(Unavailable):
-            self._runtime.bus.send(subjects.guest(self._said or ""), msgpack.packb(left.model_dump()))
+            self._runtime.bus.send(
+                subjects.guest(self._said or "", self._runtime.path), msgpack.packb(left.model_dump())
+            )
             await self._runtime.bus.flush()
 
     async def _attach(self, path: str) -> None:
@@ -320,7 +322,7 @@ class Supervisor:
         if address is None:
             raise Unavailable(f"{path} is no tier to which this one could attach")
         url = at_address(self._url, address)
-        await self._server.attach(url, level=paths.depth(paths.Path(path)) + 1)
+        await self._server.attach(url, level=paths.depth(paths.Path(path)) + 1, at=path)
 
     async def _say_where(self) -> None:
         """Its own word on where it is, when that has changed: all above know from it who judges this tier."""

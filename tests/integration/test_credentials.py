@@ -1,0 +1,107 @@
+"""Tiers that know each other by credentials: what worked with a password works, and nothing crosses that should not."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from bus import subjects
+from bus.client import Bus, Message, NoAnswer
+from bus.credential import Credential
+from bus.errors import Refused
+from leafnodes.credentials.tier import Credentials
+from services.cli.exits import Exit
+from tests.integration.cli import Ote
+from tests.integration.credentials_kit import trusted
+from tests.integration.tiers import Tap, Tiers, config
+from tests.support import eventually
+
+SITE = "root.east.site1"
+MANIFEST = "{apiVersion: v1, kind: ConfigMap, metadata: {name: hello, namespace: default}}"
+
+
+async def test_a_tree_of_tiers_with_credentials_does_what_any_tree_does(tmp_path: Path) -> None:
+    async with Tiers(tmp_path) as tiers:
+        root = await trusted(tiers, "root", shims=())
+        east = await trusted(tiers, "root.east", root, shims=())
+        site = await trusted(tiers, SITE, east, tags=["camera"])
+        for origin in (root, east, site):
+            answer = await origin.submit(SITE, config(f"of-{origin.path.replace('.', '-')}"), wait=10)
+            assert answer["summary"] == {"succeeded": 1}, "exactly one"
+        for select in ("under:root.east and tag:camera", "tag:camera", "root.east.>"):
+            answer = await root.submit(select, config("many"), wait=10)
+            assert answer["summary"] == {"succeeded": 1}, select
+        asked = await root.ask("ask", {"to": "tag:camera", "do": {"verb": "list", "args": {"kind": "ConfigMap"}}})
+        assert set(asked["answers"]) == {SITE}
+        assert not asked["missing"]
+        await site.link.cut()
+        await root.sees(SITE, "offline")
+        late = await root.submit(SITE, config("late"))
+        await site.link.heal()
+        await root.done(late["id"])
+        await root.sees(SITE, "online")
+        files = [file for file in (site.state / "credentials").rglob("*") if file.is_file()]
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+        assert stat.S_IMODE((site.state / "credentials").stat().st_mode) == 0o700
+
+
+async def test_siblings_hear_nothing_of_each_other(tmp_path: Path) -> None:
+    async with Tiers(tmp_path) as tiers:
+        root = await trusted(tiers, "root", shims=())
+        one = await trusted(tiers, "root.one", root)
+        two = await trusted(tiers, "root.two", root)
+        tap = await Tap(two.bus).listen(
+            "ote.cmd.root.>", "ote.evt.*.root.one", "ote.local.>", "ote.hb.>", "ote.inbox.>"
+        )
+        answer = await root.submit("root.one", config("secret"), wait=10)
+        assert answer["summary"] == {"succeeded": 1}
+        assert (await one.ask("commands"))["commands"]
+        assert (await root.submit("root.two", config("seen"), wait=10))["summary"] == {"succeeded": 1}
+        await eventually(lambda: tap.of("ote.cmd.root.two"), what="the tap hears what is for its own cluster")
+        assert not [subject for subject, _ in tap.messages if "root.one" in subject]
+
+
+async def test_a_user_asks_in_its_own_name_only(tmp_path: Path) -> None:
+    async with Tiers(tmp_path) as tiers:
+        root = await trusted(tiers, "root")
+        ote = Ote(tmp_path, root.info["nats"])
+        refused = await ote("status")
+        assert refused.code == Exit.REFUSED
+        assert "--creds" in refused.err
+        ann = (await ote("user", "ann", "--state", str(root.state), "-o", "json")).json()["creds"]
+        sent = await ote("apply", "--creds", ann, "--on", "root", "-f", "-", "--wait", "-o", "json", stdin=MANIFEST)
+        assert sent.code == Exit.OK, sent.err
+        assert [row["actor"] for row in (await root.ask("commands"))["commands"]] == ["ann"]
+        async with await Bus.connect(root.info["nats"], name="ann", credential=Credential.load(Path(ann))) as bus:
+            body = {"to": "root", "do": config("forged"), "actor": "root@console"}
+            with pytest.raises(Refused, match="in the name of another"):
+                await bus.call(subjects.local_as("ann", "submit"), body, timeout=5)
+            for subject in (subjects.local("submit"), subjects.local_as("bob", "submit"), subjects.command("root")):
+                with pytest.raises(NoAnswer):
+                    await bus.call(subject, body, timeout=0.3)
+        assert len((await root.ask("commands"))["commands"]) == 1
+
+
+async def test_a_shim_is_asked_and_asks_nothing(tmp_path: Path) -> None:
+    async with Tiers(tmp_path) as tiers:
+        root = await trusted(tiers, "root", shims=("greet",))
+        credentials = Credentials.load(root.state)
+        assert credentials is not None
+        file = Credential.load(credentials.shim("greet"))
+        async with await Bus.connect(root.info["nats"], name="greet", credential=file) as bus:
+            heard = Tap(bus)
+            await heard.listen("ote.local.submit", "ote.cmd.>", "ote.local.shim.other", "ote.inbox.>")
+
+            def greet(message: Message) -> None:
+                message.respond(json.dumps({"ok": True, "result": "hello"}).encode())
+
+            await bus.subscribe(subjects.shim("greet"), greet)
+            await bus.flush()
+            answer = await root.submit("root", {"shim": "greet", "verb": "greet"}, wait=10)
+            assert answer["summary"] == {"succeeded": 1}
+            with pytest.raises(NoAnswer):
+                await bus.call(subjects.local("submit"), {"to": "root", "do": config("x")}, timeout=0.3)
+        assert not heard.messages
