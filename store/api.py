@@ -184,7 +184,8 @@ class CommandRow:
 @dataclass(frozen=True, slots=True)
 class TargetRow:
     """One command at one target. Times are RFC 3339 text; `stored` maps tiers on the way to the time
-    they stored it; `withdrawn` is "cancelled" or "superseded" once the origin has said so."""
+    they stored it; `withdrawn` is "cancelled" or "superseded" once the origin has said so; `received_at` is the
+    place (epoch, seq) of the target's `received`, ("", 0) before it."""
 
     command: str
     target: str
@@ -203,6 +204,7 @@ class TargetRow:
     result: Any = None
     error: Mapping[str, Any] | None = None
     withdrawn: str | None = None
+    received_at: tuple[str, int] = ("", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,9 +369,11 @@ class Reader(Protocol[E]):
         received them."""
         ...
 
-    def unfinished(self, target: str) -> list[tuple[TargetRow, E]]:
-        """What `target` received and has no final for, in the order of its `received` events.
-        `in-doubt` is a final here."""
+    def unfinished(
+        self, target: str, *, after: tuple[str, int] = ("", 0), limit: int = ...
+    ) -> list[tuple[TargetRow, E]]:
+        """What `target` received and has no final for, in the order of its `received` events: all, or the first
+        `limit` of those that are `received_at` a place behind `after`. `in-doubt` is a final here."""
         ...
 
     def commands(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -24,6 +25,9 @@ from store.api import Mailbox, Reader, Recorded, Stream, Tx
 from store.errors import StoreError
 
 logger = structlog.get_logger()
+
+#: Questions of one asker that are answered at once; a well-meaning one has less on its way.
+MOST_OF_ONE = 64
 
 #: Decides on a newcomer: (path, hello) -> why it is refused, or None.
 Admit = Callable[[str, Hello], Awaitable[str | None]]
@@ -55,6 +59,8 @@ class Answerer:
         #: Who asks how far this log is.
         self._asking: dict[str, asyncio.Future[_Digests]] = {}
         self._looking = asyncio.Lock()
+        #: How many questions of each are being answered.
+        self._busy: Counter[str] = Counter()
         #: What repair has brought from below, and what it has carried there.
         self.taken, self.shipped = Volume(), Volume()
 
@@ -63,27 +69,46 @@ class Answerer:
         await self._runtime.bus.subscribe(subjects.syncs_to(paths.Path(self._runtime.path)), self._on_ask)
 
     def _on_ask(self, message: Message) -> None:
-        self._runtime.spawn(self._answer(message), "answer a sync")
-
-    async def _answer(self, message: Message) -> None:
         try:
-            ask = unpack_ask(message.data)
             asker = subjects.path_of_sync(message.subject)
         except OteError as error:
-            logger.warning("not a sync", subject=message.subject, error=str(error))
-            message.respond(self._blank("").model_copy(update={"error": error.message}).pack())
+            self._refuse(message, error.message)
             return
+        if self._busy[asker] >= MOST_OF_ONE:
+            self._refuse(message, f"{self._runtime.path} answers {MOST_OF_ONE} questions of {asker} already")
+            return
+        self._busy[asker] += 1
+        self._runtime.spawn(self._answer(message, asker), "answer a sync")
+
+    def _refuse(self, message: Message, why: str) -> None:
+        logger.warning("a sync is refused", subject=message.subject, error=why)
+        message.respond(self._blank("").model_copy(update={"error": why}).pack())
+
+    async def _answer(self, message: Message, asker: str) -> None:
         try:
-            answer = await self._reply(asker, ask)
+            try:
+                ask = unpack_ask(message.data)
+            except OteError as error:
+                self._refuse(message, error.message)
+            else:
+                message.respond((await self._answer_to(asker, ask)).pack())
+        finally:
+            self._busy[asker] -= 1
+            if not self._busy[asker]:
+                del self._busy[asker]
+
+    async def _answer_to(self, asker: str, ask: Asks) -> Answer:
+        """The answer, or the error in its place."""
+        try:
+            return await self._reply(asker, ask)
         except OteError as error:
-            answer = self._blank(ask.epoch).model_copy(update={"error": error.message})
+            return self._blank(ask.epoch).model_copy(update={"error": error.message})
         except StoreError as error:
             logger.error("a sync failed", asker=asker, kind=ask.kind, error=str(error))
-            answer = self._blank(ask.epoch).model_copy(update={"error": f"at {self._runtime.path}: {error}"})
+            return self._blank(ask.epoch).model_copy(update={"error": f"at {self._runtime.path}: {error}"})
         except Exception:
             logger.exception("a sync failed", asker=asker, kind=ask.kind)
-            answer = self._blank(ask.epoch).model_copy(update={"error": "internal error: the log of this tier has it"})
-        message.respond(answer.pack())
+            return self._blank(ask.epoch).model_copy(update={"error": "internal error: the log of this tier has it"})
 
     def _blank(self, echo: str) -> Answer:
         return Answer(echo=echo, time=now(), instance=self._runtime.instance)

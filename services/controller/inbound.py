@@ -29,8 +29,8 @@ from store.errors import StoreError
 logger = structlog.get_logger()
 
 
-#: Copies that may wait for the log.
-UNWRITTEN_LIMIT = 50_000
+#: Copies that may wait for the log, and their bytes.
+UNWRITTEN_LIMIT, UNWRITTEN_BYTES = 50_000, 128_000_000
 #: When the log refused mail, it is offered again after this long (seconds).
 RELOAD = 1.0
 
@@ -45,7 +45,7 @@ class Inbound:
         self._receiver = Receiver(self._me, {})
         self._passed: list[str] = []
         self._reloading = False
-        self._unwritten = 0
+        self._unwritten = self._unwritten_bytes = 0
         #: Events of others that were stored just now.
         self.stored: Signal[list[Event]] = Signal()
 
@@ -127,16 +127,19 @@ class Inbound:
     def record(self, events: list[Event]) -> None:
         """Stores copies when it suits; says which commands passed when they are committed. QueueFull when the
         log does not keep up: what is dropped, repair brings when it does."""
-        if self._unwritten > UNWRITTEN_LIMIT:
+        if self._unwritten > UNWRITTEN_LIMIT or self._unwritten_bytes > UNWRITTEN_BYTES:
             raise asyncio.QueueFull
+        size = sum(len(event.body) for event in events)
         self._unwritten += len(events)
+        self._unwritten_bytes += size
         # Mail of this cluster comes before its `received`; copies for others hold up nobody.
         mine = any(to.path == self._me for event in events for to in event.to)
         future = self._runtime.log.write(lambda tx: tx.record(events), keep=mine, lazy=mine, aside=not mine)
-        future.add_done_callback(lambda done: self._recorded(done, len(events)))
+        future.add_done_callback(lambda done: self._recorded(done, len(events), size))
 
-    def _recorded(self, done: asyncio.Future[Recorded[Event]], count: int) -> None:
+    def _recorded(self, done: asyncio.Future[Recorded[Event]], count: int, size: int) -> None:
         self._unwritten -= count
+        self._unwritten_bytes -= size
         if done.cancelled():
             return
         if (error := done.exception()) is not None:

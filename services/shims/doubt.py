@@ -6,19 +6,15 @@ from collections.abc import Iterator
 
 from bus import types
 from bus.event import Event
-from store.api import Mailbox, Reader
+from services.shims.job import mail_in_state
+from store.api import Reader
 
 _PAGE = 500
 
 
 def in_doubt_here(reader: Reader[Event], command: str, me: str) -> Event | None:
     """The mail of a command that is in doubt here."""
-    row = reader.target(command, me)
-    if row is None or row.state != "in-doubt":
-        return None
-    box = Mailbox(row.origin, row.epoch, me)
-    mail = reader.mail(box, after=row.number - 1, limit=1)
-    return mail[0].event if mail and mail[0].number == row.number else None
+    return mail_in_state(reader, command, me, "in-doubt")
 
 
 def verdicts_left(reader: Reader[Event], me: str) -> list[Event]:

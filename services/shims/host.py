@@ -20,6 +20,7 @@ from bus import types
 from bus.errors import OteError, Unavailable
 from bus.event import Event, format_time, parse_time
 from services.shims import finals
+from services.shims.backlog import Backlog
 from services.shims.base import Answer, Request, ShimError
 from services.shims.doubt import in_doubt_here, verdicts_left
 from services.shims.job import (
@@ -32,6 +33,7 @@ from services.shims.job import (
     is_settled,
     keys_of,
     mail_in_log,
+    mail_in_state,
     must_be_received,
     once,
     transactional,
@@ -43,7 +45,7 @@ from services.shims.tier import TierShim
 from services.shims.work import Work, WorkQueue
 from services.tier.mail import Mail
 from services.tier.runtime import Runtime
-from store.api import Cursor, Tx
+from store.api import Cursor, TargetRow, Tx
 
 logger = structlog.get_logger()
 
@@ -53,6 +55,10 @@ PATIENCE = 600.0
 RETRY_FIRST, RETRY_LAST = 0.2, 5.0
 #: When a result can not be recorded yet, it is offered again after this long (seconds).
 REWRITE = 1.0
+#: Commands, and their bytes, that are held in memory; what comes beyond that waits in the log.
+MOST, MOST_BYTES = 4_000, 64_000_000
+#: Commands that one shim outside the log is asked to carry out at once.
+AT_ONCE = 64
 
 #: Mail that is about another command.
 CONTROL = (types.CANCEL, types.RESOLVE)
@@ -71,6 +77,14 @@ class Host:
         self._shims: Mapping[str, AnyShim] = {shim.kind: shim for shim in shims}
         self._default = shims[0].kind if shims else None
         self._queue: WorkQueue[Job] = WorkQueue()
+        self._backlog = Backlog(
+            runtime.log, self._me, take=self._take_up, is_full=self._is_full, has_room=self._has_room
+        )
+        #: Up to which place of this log's own stream was received before this process was.
+        self._begun = ("", 0)
+        #: What was given up while it waited in the log: not to be begun when it is read.
+        self._given_up: set[str] = set()
+        self._room = {shim.kind: asyncio.Semaphore(AT_ONCE) for shim in shims}
         self._observers = observers(runtime, shims)
         self._resolving = asyncio.Lock()
         self._stack = AsyncExitStack()
@@ -85,14 +99,11 @@ class Host:
         for shim in self._shims.values():
             if transactional(shim):
                 await self._runtime.log.write(partial(begin_in, shim))
-        self._row, unfinished, verdicts = await self._runtime.log.read(
-            lambda reader: (reader.last_row(), reader.unfinished(self._me), verdicts_left(reader, self._me))
+        self._row, own, verdicts = await self._runtime.log.read(
+            lambda reader: (reader.last_row(), reader.streams(self._me), verdicts_left(reader, self._me))
         )
-        for row, event in unfinished:
-            if row.state == "started":
-                self._say(event, types.IN_DOUBT, finals.in_doubt())
-            else:
-                self._add(event)
+        self._begun = max(((s.epoch, seq) for s, seq in own.items() if s.source == self._me), default=("", 0))
+        await self._backlog.load()
         for event in verdicts:
             self._runtime.spawn(self._resolve(event), "resolve")
         for observer in self._observers.values():
@@ -146,11 +157,31 @@ class Host:
             for cover in event.supersedes:
                 if cover.path == self._me:
                     self._withdraw(cover.command, event, types.SUPERSEDED)
-            self._add(event, mail.cursor)
+            if not self._backlog.keeps():
+                # Where the controller is another process, mail is found in the log.
+                self._add(event, mail.cursor, reread=self._runtime.settings.joins)
+
+    def _is_full(self) -> bool:
+        return len(self._queue) >= MOST or self._queue.weight >= MOST_BYTES
+
+    def _has_room(self) -> bool:
+        return len(self._queue) <= MOST // 2 and self._queue.weight <= MOST_BYTES // 2
+
+    def _take_up(self, row: TargetRow, event: Event) -> None:
+        """What the log says is received and has no final."""
+        if row.command in self._queue or row.command in self._given_up:
+            return
+        resumed = row.received_at <= self._begun
+        if resumed and row.state == "started":
+            self._say(event, types.IN_DOUBT, finals.in_doubt())
+        else:
+            self._add(event, resumed=resumed, reread=True)
 
     def _withdraw(self, command: str, by: Event, kind: str) -> None:
         """Gives up what has not begun; what has begun says itself what became of it."""
         work = self._queue.find(command)
+        if work is None and self._backlog.is_behind:
+            self._give_up(command, by, kind)
         if work is None or work.what.resumed:
             return
         if self._queue.drop(command):
@@ -160,13 +191,24 @@ class Host:
             work.what.task.cancel()
             self._finish(work, kind, finals.withdrawn(by))
 
+    def _give_up(self, command: str, by: Event, kind: str) -> None:
+        """The same for what waits in the log."""
+        self._given_up.add(command)
+
+        def op(tx: Tx[Event]) -> Event | None:
+            event = mail_in_state(tx, command, self._me, "received")
+            return None if event is None else tx.append(finals.draft(self._me, event, kind, finals.withdrawn(by)))
+
+        self._record(op, lambda: None)
+
     def _for_lost_life(self, event: Event) -> bool:
         """Whether it was sent to an earlier life of this cluster's log, which may have carried it out."""
         epoch = next((to.epoch for to in event.to if to.path == self._me), "")
         return epoch not in ("", self._runtime.log.epoch)
 
-    def _add(self, event: Event, cursor: Cursor | None = None) -> None:
-        """Work that comes with a cursor is new; without, it was received before and may have begun."""
+    def _add(self, event: Event, cursor: Cursor | None = None, *, resumed: bool = False, reread: bool = False) -> None:
+        """Work that comes with a cursor came as mail, other work is in the log; what is `resumed` may have begun, what
+        was `reread` may have ended."""
         do = event.data["do"]
         kind = do.get("shim") or self._default
         shim = self._own if kind == self._own.kind else self._shims.get(kind or "")
@@ -176,14 +218,14 @@ class Host:
         command = str(event.data["command"])
         if command in self._queue:
             return
-        resumed = cursor is None
         may_be_done = resumed and not transactional(shim)
-        job = Job(event, shim, cursor, resumed, may_be_done, attempt=2 if resumed else 1)
-        if cursor is not None and not job.repeatable and self._for_lost_life(event):
+        job = Job(event, shim, cursor, resumed, reread, may_be_done, attempt=2 if resumed else 1)
+        if not resumed and not job.repeatable and self._for_lost_life(event):
             self._say(event, types.IN_DOUBT, finals.in_doubt())
             return
         keys = keys_of(shim, event)
-        self._begin(self._queue.add(Work(command, job, keys, ordered=transactional(shim))))
+        work = Work(command, job, keys, ordered=transactional(shim), weight=len(event.body))
+        self._begin(self._queue.add(work))
 
     # -- work --------------------------------------------------------------------------------------
 
@@ -224,6 +266,17 @@ class Host:
 
     async def _execute(self, work: Work[Job]) -> None:
         job = work.what
+        room = self._room[job.shim.kind]
+        job.idle = not job.resumed
+        async with room:
+            job.idle = False
+            await self._carry_out(work)
+
+    async def _carry_out(self, work: Work[Job]) -> None:
+        job = work.what
+        if self._expired(job.event) and not job.may_be_done:
+            self._finish(work, types.EXPIRED, finals.expired(job.event))
+            return
         try:
             is_left = await self._runtime.log.write(partial(self._before, job=job), keep=True)
         except NotReceived as error:
@@ -295,6 +348,13 @@ class Host:
 
     def _done(self, work: Work[Job]) -> None:
         self._begin(self._queue.done(work.id))
+        if self._backlog.is_behind and not self._backlog.is_loading and self._has_room():
+            self._runtime.spawn(self._catch_up(), "catch up")
+
+    async def _catch_up(self) -> None:
+        await self._backlog.load()
+        if not self._backlog.is_behind:
+            self._given_up.clear()
 
     def _say(self, event: Event, kind: str, data: Mapping[str, object]) -> None:
         draft = finals.draft(self._me, event, kind, data)
@@ -327,7 +387,7 @@ class Host:
             if original is None or at_work:
                 logger.warning("not in doubt", command=command, verdict=verdict)
             elif verdict == "retry":
-                self._add(original)
+                self._add(original, resumed=True)
             else:
                 kind, data = finals.resolved(verdict, event)
                 self._say(original, kind, data)

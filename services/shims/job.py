@@ -13,7 +13,7 @@ from bus.errors import OteError
 from bus.event import Draft, Event
 from services.shims.base import Answer, Request, Shim, TransactionalShim, idempotent, objects_of
 from services.tier.mail import Mail, may_repeat
-from store.api import Cursor, Reader, Tx
+from store.api import Cursor, Mailbox, Reader, Tx
 
 logger = structlog.get_logger()
 
@@ -25,14 +25,16 @@ AnyShim = Shim | TransactionalShim
 @dataclass(slots=True)
 class Job:
     """One command at work. `resumed`: it was received in an earlier life of this process, and can not be
-    withdrawn any more. `may_be_done`: a shim outside the log may have done it already. `idle` while it only
-    waits for somebody to run its shim."""
+    withdrawn any more. `reread`: it was found in the log, where it may have ended meanwhile. `may_be_done`: a shim
+    outside the log may have done it already. `idle` while it only waits for its shim to have room, or for somebody
+    to run it."""
 
     event: Event
     shim: AnyShim
     #: the number that the log must have received before it takes the result; None: it has
     cursor: Cursor | None = None
     resumed: bool = False
+    reread: bool = False
     may_be_done: bool = False
     attempt: int = 1
     idle: bool = False
@@ -45,8 +47,9 @@ class Job:
 
     @property
     def may_be_settled(self) -> bool:
-        """Only a later life of an origin submits again what it had submitted before."""
-        return self.cursor is not None and may_repeat(self.event)
+        """Only a later life of an origin submits again what it had submitted before; and the log may have been read
+        before the end was written."""
+        return self.reread or (self.cursor is not None and may_repeat(self.event))
 
     @property
     def repeatable(self) -> bool:
@@ -58,6 +61,15 @@ class NotReceived(OteError):
     """The log refused the `received` that comes before this result; both are offered again."""
 
     code = "not-received"
+
+
+def mail_in_state(reader: Reader[Event], command: str, me: str, state: str) -> Event | None:
+    """The mail of a command that is in this state here."""
+    row = reader.target(command, me)
+    if row is None or row.state != state:
+        return None
+    mail = reader.mail(Mailbox(row.origin, row.epoch, me), after=row.number - 1, limit=1)
+    return mail[0].event if mail and mail[0].number == row.number else None
 
 
 def must_be_received(tx: Tx[Event], job: Job) -> None:

@@ -19,12 +19,13 @@ T = TypeVar("T")
 class Work(Generic[T]):
     """One piece of work. `keys` is what it touches, None if unknown. Work that is `ordered` takes effect
     in the order in which it is started (the writer of the log is such an order), so that of two pieces
-    of ordered work the second may start as soon as the first has been started."""
+    of ordered work the second may start as soon as the first has been started. `weight` is the bytes that it holds."""
 
     id: str
     what: T
     keys: frozenset[Hashable] | None
     ordered: bool = False
+    weight: int = 0
     started: bool = False
     dropped: bool = False
     _blocked: int = 0
@@ -32,9 +33,10 @@ class Work(Generic[T]):
 
 
 class WorkQueue(Generic[T]):
-    """Work that is not done yet."""
+    """Work that is not done yet; `weight` is that of all of it."""
 
     def __init__(self) -> None:
+        self.weight = 0
         self._active: dict[str, Work[T]] = {}
         self._tails: dict[Hashable, Work[T]] = {}
         self._alone: Work[T] | None = None
@@ -60,6 +62,7 @@ class WorkQueue(Generic[T]):
                 before._waiters.append(work)
                 work._blocked += 1
         self._active[work.id] = work
+        self.weight += work.weight
         if work.keys is None:
             self._alone = work
             self._tails.clear()
@@ -106,6 +109,7 @@ class WorkQueue(Generic[T]):
 
     def _leave(self, work: Work[T]) -> list[Work[T]]:
         del self._active[work.id]
+        self.weight -= work.weight
         for key in work.keys or ():
             if self._tails.get(key) is work:
                 del self._tails[key]

@@ -194,11 +194,13 @@ class MemoryReader(Generic[E]):
         ]
         return [self._row(target) for target in sorted(found, key=lambda t: (t.target, t.number))]
 
-    def unfinished(self, target: str) -> list[tuple[TargetRow, E]]:
-        running = [t for t in self._targets.values() if t.target == target and t.phase == RUNNING]
-        running.sort(key=lambda t: (t.received_epoch or "", t.received_seq or 0))
-        pairs = ((t, self._at(t.submitted_row)) for t in running if t.received)
-        return [(self._row(t), event) for t, event in pairs if event is not None]
+    def unfinished(
+        self, target: str, *, after: tuple[str, int] = ("", 0), limit: int | None = None
+    ) -> list[tuple[TargetRow, E]]:
+        running = [t for t in self._targets.values() if t.target == target and t.phase == RUNNING and t.received]
+        later = sorted((t for t in running if t.received_at > after), key=lambda t: t.received_at)
+        pairs = ((t, self._at(t.submitted_row)) for t in later)
+        return [(self._row(t), event) for t, event in pairs if event is not None][:limit]
 
     def commands(
         self,

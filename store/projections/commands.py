@@ -84,6 +84,11 @@ class Target:
     final_seq: int | None = None
     withdrawn: str | None = None
 
+    @property
+    def received_at(self) -> tuple[str, int]:
+        """The place (epoch, seq) of the target's `received`; ("", 0) before it."""
+        return self.received_epoch or "", self.received_seq or 0
+
 
 @dataclass(slots=True)
 class Waypoint:
@@ -254,7 +259,7 @@ def _reported(targets: Rows[Target], command: str, filed: Filed) -> None:
 
 def _received(target: Target, event: Entry) -> None:
     place = (event.epoch, event.seq or 0)
-    if target.received is None or place < (target.received_epoch or "", target.received_seq or 0):
+    if target.received is None or place < target.received_at:
         target.received, (target.received_epoch, target.received_seq) = event.time, place
     _advance(target, "received")
 

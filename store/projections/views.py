@@ -53,6 +53,7 @@ def target_row(target: Target, waypoints: Iterable[Waypoint], final: Entry | Non
         result=data.get("result"),
         error=data.get("error"),
         withdrawn=target.withdrawn,
+        received_at=target.received_at,
     )
 
 

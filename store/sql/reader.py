@@ -256,8 +256,10 @@ class SqlReader(Generic[E]):
             return [row for row in rows if row.target in chosen]
         return [row for target in wanted for row in self._target_rows(self._seen(views.UNRECEIVED_BY, *mine, target))]
 
-    def unfinished(self, target: str) -> list[tuple[TargetRow, E]]:
-        rows = self._seen(views.UNFINISHED, target)
+    def unfinished(
+        self, target: str, *, after: tuple[str, int] = ("", 0), limit: int = LATEST
+    ) -> list[tuple[TargetRow, E]]:
+        rows = self._seen(views.UNFINISHED, target, *after, limit)
         plain = self._target_rows((*values, None) for *values, _ in rows)
         return [(row, self._decode(values[-1])) for row, values in zip(plain, rows, strict=True)]
 

@@ -59,12 +59,15 @@ _by_life = (_t.key == bindparam("key"), _t.origin == bindparam("origin"), _t.epo
 _unreceived = _whole.where(_waiting, *_by_life).order_by(_t.target, _t.number)
 UNRECEIVED = Query(_unreceived, "key", "origin", "epoch")
 UNRECEIVED_BY = Query(_unreceived.where(_at_target), "key", "origin", "epoch", "target")
+_received_at = (_t.received_epoch, _t.received_seq)
 UNFINISHED = Query(
-    sa.select(_targets, _submitted.c.body)
-    .select_from(_targets.join(_submitted, _submitted.c.row == _t.submitted_row))
-    .where(_running, _at_target, _t.received_epoch.is_not(None))
-    .order_by(_t.received_epoch, _t.received_seq),
-    "target",
+    limited(
+        sa.select(_targets, _submitted.c.body)
+        .select_from(_targets.join(_submitted, _submitted.c.row == _t.submitted_row))
+        .where(_running, _at_target, sa.tuple_(*_received_at) > sa.tuple_(bindparam("epoch"), bindparam("seq")))
+        .order_by(*_received_at)
+    ),
+    *("target", "epoch", "seq", "limit"),
 )
 _aged = _whole.where(_unsettled, _t.command_row.is_not(None))
 _by_age = (_t.command_row, _t.target)

@@ -203,6 +203,10 @@ class TestLists:
             ("c3", "received", commands[3]),
             ("c1", "started", commands[1]),
         ]
+        assert [row.received_at for row, _ in found] == [(site.epoch, 1), (site.epoch, 2)]
+        assert await log.read(lambda r: r.unfinished(A, limit=1)) == found[:1]
+        assert await log.read(lambda r: r.unfinished(A, after=found[0][0].received_at, limit=9)) == found[1:]
+        assert await log.read(lambda r: r.unfinished(A, after=found[1][0].received_at)) == []
         assert await log.read(lambda r: r.unfinished(B)) == []
 
     async def test_commands_latest_first(self, log: Log[Event]) -> None:

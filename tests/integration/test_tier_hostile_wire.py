@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -323,6 +324,21 @@ async def test_asks_of_wrong_numbers_are_answered_with_an_error_or_nothing(root:
             assert unpack_answer(answer.data).events == []
     assert (await root.ask("status"))["epoch"] == life
     assert await whole_log(root, tiers[EAST], site) == before
+    await works(root, tiers)
+
+
+async def test_who_asks_without_end_is_answered_so_much_at_once_and_others_as_ever(
+    root: LocalTier, tiers: Tiers
+) -> None:
+    ask = AskMail(epoch=PAPER_EPOCH, buckets=list(range(64)), held=[]).pack()
+
+    async def once(_: int) -> str | None:
+        return unpack_answer((await tiers[SITE].bus.request(f"ote.sync.0.{SITE}", ask, timeout=20)).data).error
+
+    answers = await asyncio.gather(*map(once, range(1_000)))
+    refused = [error for error in answers if error is not None]
+    assert 0 < len(refused) < len(answers)
+    assert {*refused} == {f"root answers 64 questions of {SITE} already"}
     await works(root, tiers)
 
 

@@ -86,6 +86,7 @@ class LocalTier(Tier):
         self._task: asyncio.Task[None] | None = None
         self._found: list[Controller] = []
         self._runtimes: list[Runtime] = []
+        self._hosts: list[Host] = []
 
     @property
     def controller(self) -> Controller:
@@ -94,6 +95,10 @@ class LocalTier(Tier):
     @property
     def runtime(self) -> Runtime:
         return self._runtimes[-1]
+
+    @property
+    def host(self) -> Host:
+        return self._hosts[-1]
 
     async def start(self) -> None:
         self._stopping.clear()
@@ -118,7 +123,8 @@ class LocalTier(Tier):
         made: list[AnyShim] = [
             own[kind] if kind in own else make_shims(runtime, [kind])[0] for kind in self._settings.shims
         ]
-        return Host(runtime, made)
+        self._hosts.append(Host(runtime, made))
+        return self._hosts[-1]
 
     def _controller(self, runtime: Runtime) -> Controller:
         self._found.append(Controller(runtime))

@@ -16,8 +16,8 @@ from bus.event import Event
 from services.tier.mail import Mail
 from store.api import Cursor
 
-#: Mail that waits behind a gap, for each origin; what does not fit is brought again by repair.
-WAITING_LIMIT = 10_000
+#: Mail that waits behind a gap, and its bytes, for each origin; what does not fit is brought again by repair.
+WAITING_LIMIT, WAITING_BYTES = 10_000, 64_000_000
 
 
 class Verdict(Enum):
@@ -35,16 +35,38 @@ class _Slot:
     event: Event | None = None
     cover: Event | None = None
 
+    @property
+    def weight(self) -> int:
+        return len(self.event.body) if self.event is not None else 0
+
 
 @dataclass(slots=True)
 class _Box:
     cursor: Cursor
     slots: dict[int, _Slot] = field(default_factory=dict)
+    weight: int = 0
 
     def slot(self, number: int) -> _Slot | None:
         if (found := self.slots.get(number)) is None and len(self.slots) < WAITING_LIMIT:
             found = self.slots[number] = _Slot()
         return found
+
+    def put(self, number: int, event: Event) -> bool:
+        """Keeps mail until its turn; False if there is no room. For the next in turn there always is."""
+        is_next = number == self.cursor.number + 1
+        if not is_next and self.weight + len(event.body) > WAITING_BYTES:
+            return False
+        slot = self.slots.setdefault(number, _Slot()) if is_next else self.slot(number)
+        if slot is None:
+            return False
+        self.weight += len(event.body)
+        slot.event = event
+        return True
+
+    def pop(self, number: int) -> _Slot | None:
+        slot = self.slots.pop(number, None)
+        self.weight -= slot.weight if slot is not None else 0
+        return slot
 
 
 class Receiver:
@@ -83,7 +105,8 @@ class Receiver:
             return []
         due = []
         for n in sorted(n for n in box.slots if n <= number):
-            slot = box.slots.pop(n)
+            slot = box.pop(n)
+            assert slot is not None
             due.append(Mail(Cursor(epoch, n), slot.event, slot.cover))
         box.cursor = Cursor(epoch, number)
         return due + self._due(box)
@@ -98,10 +121,9 @@ class Receiver:
             return Verdict.NOT_MINE
         if number <= box.cursor.number:
             return Verdict.DOUBLE
-        if (slot := box.slot(number)) is None:
+        double = number in box.slots and box.slots[number].event is not None
+        if not double and not box.put(number, event):
             return Verdict.GAP
-        double = slot.event is not None
-        slot.event = event
         if number == box.cursor.number + 1 or box.cursor.number + 1 in box.slots:
             return Verdict.TAKEN
         return Verdict.DOUBLE if double else Verdict.GAP
@@ -109,7 +131,7 @@ class Receiver:
     @staticmethod
     def _due(box: _Box) -> list[Mail]:
         due = []
-        while (slot := box.slots.pop(box.cursor.number + 1, None)) is not None:
+        while (slot := box.pop(box.cursor.number + 1)) is not None:
             box.cursor = Cursor(box.cursor.epoch, box.cursor.number + 1)
             due.append(Mail(box.cursor, slot.event, slot.cover))
         return due

@@ -25,6 +25,17 @@ def test_work_on_the_same_object_waits_and_other_work_does_not() -> None:
     assert ids(queue.done("b")) == ["d"]
 
 
+def test_the_weight_is_that_of_all_that_is_not_done() -> None:
+    queue: WorkQueue[None] = WorkQueue()
+    for id, weight in (("a", 3), ("b", 5), ("c", 7)):
+        queue.add(Work(id, None, frozenset({"x"}), weight=weight))
+    assert queue.weight == 15
+    assert queue.drop("b")
+    assert queue.weight == 15
+    assert ids(queue.done("a")) == ["c"]
+    assert (queue.weight, len(queue)) == (7, 1)
+
+
 def test_unknown_objects_run_alone() -> None:
     queue: WorkQueue[None] = WorkQueue()
     queue.add(work("a", "x"))
