@@ -30,7 +30,7 @@ logger = structlog.get_logger()
 
 
 #: Copies that may wait for the log, and their bytes.
-UNWRITTEN_LIMIT, UNWRITTEN_BYTES = 50_000, 128_000_000
+UNWRITTEN_LIMIT, UNWRITTEN_BYTES = 50_000, 64_000_000
 #: When the log refused mail, it is offered again after this long (seconds).
 RELOAD = 1.0
 

@@ -56,7 +56,7 @@ RETRY_FIRST, RETRY_LAST = 0.2, 5.0
 #: When a result can not be recorded yet, it is offered again after this long (seconds).
 REWRITE = 1.0
 #: Commands, and their bytes, that are held in memory; what comes beyond that waits in the log.
-MOST, MOST_BYTES = 4_000, 64_000_000
+MOST, MOST_BYTES = 4_000, 32_000_000
 #: Commands that one shim outside the log is asked to carry out at once.
 AT_ONCE = 64
 

@@ -17,7 +17,7 @@ from services.tier.mail import Mail
 from store.api import Cursor
 
 #: Mail that waits behind a gap, and its bytes, for each origin; what does not fit is brought again by repair.
-WAITING_LIMIT, WAITING_BYTES = 10_000, 64_000_000
+WAITING_LIMIT, WAITING_BYTES = 10_000, 16_000_000
 
 
 class Verdict(Enum):
