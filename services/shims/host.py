@@ -11,17 +11,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from datetime import timedelta
 from functools import partial
 
 import structlog
 
 from bus import types
-from bus.errors import OteError, Unavailable
-from bus.event import Event, format_time, parse_time
+from bus.errors import OteError
+from bus.event import Event
 from services.shims import finals
+from services.shims.asking import Asking
 from services.shims.backlog import Backlog
-from services.shims.base import Answer, Request, ShimError
 from services.shims.doubt import in_doubt_here, verdicts_left
 from services.shims.job import (
     AnyShim,
@@ -49,16 +48,10 @@ from store.api import Cursor, TargetRow, Tx
 
 logger = structlog.get_logger()
 
-#: A command without a time to live may run this long before the host stops waiting for its shim (seconds).
-PATIENCE = 600.0
-#: A shim that nobody runs is tried again after this long, later more rarely (seconds).
-RETRY_FIRST, RETRY_LAST = 0.2, 5.0
 #: When a result can not be recorded yet, it is offered again after this long (seconds).
 REWRITE = 1.0
 #: Commands, and their bytes, that are held in memory; what comes beyond that waits in the log.
 MOST, MOST_BYTES = 4_000, 32_000_000
-#: Commands that one shim outside the log is asked to carry out at once.
-AT_ONCE = 64
 
 #: Mail that is about another command.
 CONTROL = (types.CANCEL, types.RESOLVE)
@@ -84,7 +77,7 @@ class Host:
         self._begun = ("", 0)
         #: What was given up while it waited in the log: not to be begun when it is read.
         self._given_up: set[str] = set()
-        self._room = {shim.kind: asyncio.Semaphore(AT_ONCE) for shim in shims}
+        self._asking = Asking(runtime.clock, self._me, self._shims)
         self._observers = observers(runtime, shims)
         self._resolving = asyncio.Lock()
         self._stack = AsyncExitStack()
@@ -231,26 +224,21 @@ class Host:
 
     def _begin(self, due: Sequence[Work[Job]]) -> None:
         for work in due:
-            if self._expired(work.what.event) and work.what.may_be_done:
+            if self._asking.expired(work.what.event) and work.what.may_be_done:
                 # Too late to do it, and it may have been done in time.
                 self._finish(work, types.IN_DOUBT, finals.in_doubt())
-            elif self._expired(work.what.event):
+            elif self._asking.expired(work.what.event):
                 self._finish(work, types.EXPIRED, finals.expired(work.what.event))
             elif transactional(work.what.shim):
                 self._commit(work)
             else:
                 work.what.task = self._runtime.spawn(self._execute(work), f"execute {work.id}")
 
-    def _expired(self, event: Event) -> bool:
-        if event.expiresat is None:
-            return False
-        return self._runtime.clock.now_at(event.source) >= parse_time(event.expiresat)
-
     def _commit(self, work: Work[Job]) -> None:
         """Effect and result in one transaction: it happens once, or not at all."""
         job = work.what
         shim = job.shim
-        request = self._request(job)
+        request = self._asking.request(job)
 
         def op(tx: Tx[Event]) -> Event | None:
             must_be_received(tx, job)
@@ -266,15 +254,12 @@ class Host:
 
     async def _execute(self, work: Work[Job]) -> None:
         job = work.what
-        room = self._room[job.shim.kind]
-        job.idle = not job.resumed
-        async with room:
-            job.idle = False
+        async with self._asking.room(job):
             await self._carry_out(work)
 
     async def _carry_out(self, work: Work[Job]) -> None:
         job = work.what
-        if self._expired(job.event) and not job.may_be_done:
+        if self._asking.expired(job.event) and not job.may_be_done:
             self._finish(work, types.EXPIRED, finals.expired(job.event))
             return
         try:
@@ -288,7 +273,7 @@ class Host:
         observer = self._observers[job.shim.kind]
         assert isinstance(observer, AskingObserver)
         with observer.at_work(job):
-            answer = await self._ask_shim(job)
+            answer = await self._asking.answer(job)
         kind, data = (types.IN_DOUBT, finals.in_doubt()) if answer is None else finals.of_answer(answer)
         self._finish(work, kind, data)
 
@@ -300,40 +285,6 @@ class Host:
         if not job.repeatable:
             tx.append(finals.draft(self._me, job.event, types.STARTED, {}))
         return True
-
-    async def _ask_shim(self, job: Job) -> Answer | None:
-        """The shim's answer; None if nobody can know whether it has been done."""
-        request = self._request(job)
-        pause = RETRY_FIRST
-        while True:
-            try:
-                return await job.shim.execute(request)  # type: ignore[union-attr]
-            except Unavailable as error:
-                unrun = bool(getattr(error, "no_responders", False))
-                if not unrun and not job.repeatable:
-                    return None
-                job.may_be_done = job.may_be_done or not unrun
-                if self._expired(job.event):
-                    return None if job.may_be_done else Answer(False, error=ShimError("unavailable", error.message))
-                job.idle = not job.may_be_done
-                await asyncio.sleep(pause)
-                job.idle = False
-                pause = min(pause * 2, RETRY_LAST)
-                job.attempt += not unrun
-                request = self._request(job)
-            except Exception as error:
-                logger.exception("shim failed", kind=job.shim.kind, command=job.command)
-                return Answer.failed("shim-error", f"the shim {job.shim.kind} failed: {error}")
-
-    def _request(self, job: Job) -> Request:
-        do = job.event.data["do"]
-        now = self._runtime.clock.now_at(self._me)
-        deadline = format_time(now + timedelta(seconds=PATIENCE))
-        if job.event.expiresat is not None:
-            # The shim reads this cluster's clock.
-            left = parse_time(job.event.expiresat) - self._runtime.clock.now_at(job.event.source)
-            deadline = min(deadline, format_time(now + left))
-        return Request(job.command, job.attempt, do["verb"], do.get("args") or {}, deadline)
 
     # -- results -----------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bus.client import Bus, Message, NoAnswer
-from services.shims import host
+from services.shims import asking, host
 from tests.integration.tiers import LocalTier, Tiers
 from tests.support import eventually
 
@@ -51,7 +51,7 @@ class SlowShim:
 async def slow(tiers: Tiers, monkeypatch: pytest.MonkeyPatch) -> tuple[LocalTier, LocalTier, SlowShim]:
     """A root, a site whose host holds little, and its shim."""
     monkeypatch.setattr(host, "MOST", MOST)
-    monkeypatch.setattr(host, "AT_ONCE", AT_ONCE)
+    monkeypatch.setattr(asking, "AT_ONCE", AT_ONCE)
     root = await tiers.grow("root", shims=())
     site = await tiers.grow(SITE, root, shims=("slow",))
     shim = SlowShim()
