@@ -10,9 +10,11 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 # Two workers: most tests wait for servers and disks, and more would only fight for the cores.
 WORKERS ?= 2
 ARGS    ?=
+# Rounds of random faults in `make test-long`.
+ROUNDS  ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup venv check format test test-long compose-test docs demo lab bench lock clean
+.PHONY: help setup venv check format test test-long faults compose-test docs demo lab bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+)[a-z -]*:.*## /\1|/' | while IFS='|' read -r t d; do printf '  make %-13s %s\n' "$$t" "$$d"; done
@@ -42,8 +44,11 @@ format: $(STAMP) ## put the code in shape
 test: $(STAMP) ## the tests; ARGS="-k name" picks some
 	$(BIN)/pytest -n $(WORKERS) -m "not long" $(ARGS)
 
-test-long: $(STAMP) ## the tests that take their time
+test-long: $(STAMP) faults ## the tests that take their time, after ROUNDS=100 rounds of faults
 	$(BIN)/pytest -m long $(ARGS)
+
+faults: $(STAMP) ## ROUNDS=100 rounds of random faults on a four-tier tree; SEED=n replays them
+	$(BIN)/python -m tests.faults.rounds --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
 compose-test: $(STAMP) ## compose.yaml built, started, cut and healed, where there is docker
 	$(BIN)/pytest -rs -m long tests/deploy $(ARGS)

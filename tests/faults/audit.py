@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from bus.event import Event
 from bus.paths import is_under
@@ -16,6 +17,7 @@ from bus.types import IN_DOUBT, RESOLVE, SUBMITTED, SUCCEEDED
 from tests.faults.logs import LogView
 
 Views = Mapping[str, LogView]
+QUEUES = ("undelivered", "unfinished", "behind_gap")
 
 
 def lacking(logs: Views, acknowledged: Mapping[str, Collection[str]]) -> list[str]:
@@ -83,9 +85,43 @@ def miscounted(log: LogView, counter: Path) -> Iterator[str]:
             yield f"{log.path}: {command} succeeded and was not counted"
         if finals and not {SUCCEEDED, IN_DOUBT} & finals and done:
             yield f"{log.path}: {command} was counted and says {finals}"
-    turns = [log.received[command].seq or 0 for command in dict.fromkeys(command for command, _, _ in lines)]
+    for command in times.keys() - log.received.keys():
+        yield f"{log.path}: {command} was counted and never received"
+    turns = [log.received[command].seq or 0 for command in times if command in log.received]
     if turns != sorted(turns):
         yield f"{log.path}: commands were counted out of order"
+
+
+def waits(status: Mapping[str, Any], link: Mapping[str, Any]) -> Iterator[str]:
+    """What a tier says that it waits for; what is in doubt waits for a person. A guest does not reach its parent."""
+    if (count := status["commands"]["open"]) or (count := sum(status["backlog"][name] for name in QUEUES)):
+        yield f"{count} wait: {status['commands']['oldest'][:3]}, {status['backlog']}"
+    if link["attached_to"] == link["parent"] and status["link"]["state"] not in ("up", "root"):
+        yield f"the link is {status['link']}"
+    if status["log"]["trouble"] is not None:
+        yield f"the log has trouble: {status['log']['trouble']}"
+
+
+def misjudged(
+    path: str,
+    told: Iterable[Mapping[str, Any]],
+    own: Mapping[str, Mapping[str, Any]],
+    links: Mapping[str, Mapping[str, Any]],
+) -> Iterator[str]:
+    """Where what a tier tells of the clusters at or below it is not what they say of themselves: `own` is what each
+    tells of itself, `links` where it is attached."""
+    rows = {row["path"]: row for row in told}
+    below = {other for other in own if is_under(other, path)}
+    if rows.keys() != below:
+        yield f"there are {sorted(rows)}, not {sorted(below)}"
+    for other in rows.keys() & below:
+        row, truth = rows[other], own[other]
+        if row["state"] != "online":
+            yield f"{other} is {row['state']}"
+        if row["tags"] != truth["tags"]:
+            yield f"{other} has the tags {row['tags']}, not {truth['tags']}"
+        if other != path and row["attached_to"] != links[other]["attached_to"]:
+            yield f"{other} is attached to {row['attached_to']}, not {links[other]['attached_to']}"
 
 
 def _for_counter(log: LogView) -> Iterable[Event]:

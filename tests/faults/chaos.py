@@ -1,164 +1,205 @@
-"""Chaos: a seed decides what is submitted and what fails; nothing is promised about when."""
+"""Chaos: the deeds of a round, done to a world; nothing is promised about what they meet."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 from bus.errors import OteError
+from tests.faults import clocks, disks
+from tests.faults.echo import Echo
+from tests.faults.kit import Tier
 from tests.faults.load import bump, safe
-from tests.faults.traps import KILL, KILL_ALL, STOP, Trap
+from tests.faults.schedule import Deed
+from tests.faults.traps import Trap
 from tests.faults.world import World
 
-#: Where commands come from, and to whom they may go.
-ORIGINS = {
-    "root": ["tag:site", "root.a.>", "root.a.x", "root.a.y"],
-    "root.a": ["tag:site", "root.a.x", "root.a.y"],
-    "root.a.x": ["root.a.x"],
-    "root.a.y": ["root.a.y"],
-}
-STEPS = [
-    "before commit submitted",
-    "after commit submitted",
-    "before commit received",
-    "after commit received",
-    "before commit succeeded",
-    "after commit succeeded",
-    "after publish succeeded",
-    "before execute local",
-    "after execute counter",
-    "before mail",
-    "after answer ship",
-    "before take",
-    "after ask mail",
-]
-KEYS = ["one", "two"]
-SHORT_TTL = 0.3
-LONGEST_PAUSE = 0.08
-
-Act = Callable[[], Awaitable[object]]
+#: How long one waits for an answer of a tier that may be in trouble (seconds).
+ANSWER = 0.2
+DO = {"bump": bump, "set": safe, "apply": lambda: None}
 
 
 class Chaos:
-    """One run in a world; `done` counts what was done to it."""
+    """Does what a schedule says."""
 
-    def __init__(self, world: World, seed: int) -> None:
+    def __init__(self, world: World, echoes: Iterable[Echo] = ()) -> None:
         self._world = world
-        self._rng = random.Random(seed)
-        self.done: Counter[str] = Counter()
+        self._echoes = list(echoes)
 
-    async def run(self, acts: int) -> None:
-        """So many things happen; then the world is left as it is."""
-        deeds: dict[Act, int] = {
-            self.submit: 50,
-            self.cancel: 4,
-            self.resolve: 4,
-            self.cut: 6,
-            self.hang: 3,
-            self.heal: 10,
-            self.kill: 4,
-            self.start: 8,
-            self.kill_server: 3,
-            self.freeze: 3,
-            self.thaw: 6,
-            self.trap: 6,
-        }
-        for deed in self._rng.choices(list(deeds), list(deeds.values()), k=acts):
-            self.done[deed.__name__] += 1
-            await deed()
-            await asyncio.sleep(self._rng.uniform(0, LONGEST_PAUSE))
+    async def play(self, deeds: Iterable[Deed]) -> None:
+        """All of them; then the world is left as it is."""
+        for deed in deeds:
+            await asyncio.sleep(deed.pause)
+            act: Callable[..., Awaitable[None]] = getattr(self, deed.name.replace("-", "_"))
+            await act(*deed.words)
 
     # -- commands --------------------------------------------------------------------------------------
 
-    async def submit(self) -> None:
-        """A command of any kind, from anywhere, to whoever is below; some replace each other, some expire."""
-        origin = self._rng.choice(list(ORIGINS))
-        to = self._rng.choice(ORIGINS[origin])
-        more: dict[str, object] = {}
-        if self._rng.random() < 0.3:
-            more["key"] = self._rng.choice(KEYS)
-        if self._rng.random() < 0.1:
-            more["ttl"] = SHORT_TTL
-        do = self._rng.choice([bump(), safe(), None]) if to == "root.a.x" else None
-        self._world.load.soon(origin, to, do, **more)
+    async def submit(self, origin: str, to: str, do: str, key: str | None, ttl: float | None) -> None:
+        """A command of any kind; some replace each other, some expire."""
+        more = {name: value for name, value in (("key", key), ("ttl", ttl)) if value is not None}
+        self._world.load.soon(origin, to, DO[do](), maybe=True, **more)
 
-    async def cancel(self) -> None:
-        """One of the commands that were acknowledged, where it came from."""
-        known = self._world.load.origins
-        if not known:
-            return
-        command = self._rng.choice(list(known))
-        try:
-            await self._world[known[command]].call("cancel", {"id": command}, timeout=0.2)
-        except OteError:
-            self.done["cancel in vain"] += 1
+    async def cancel(self, back: int) -> None:
+        """One of the latest commands that were acknowledged, where it came from."""
+        known = list(self._world.load.origins.items())[-1 - back :]
+        if known:
+            command, origin = known[0]
+            await self._ask(origin, "cancel", {"id": command})
 
-    async def resolve(self) -> None:
-        """What the root holds to be in doubt, with any verdict."""
-        root = self._world["root"]
+    async def resolve(self, verdict: str) -> None:
+        """The oldest that the root holds to be in doubt."""
+        status = await self._ask("root", "status", {})
+        for one in (status["commands"]["in_doubt"] if status else [])[:1]:
+            await self._ask("root", "resolve", {"id": one["command"], "target": one["target"], "as": verdict})
+
+    async def tag(self, origin: str, target: str, how: str) -> None:
+        """A tag comes, or goes."""
+        self._tell(origin, target, "tag", {"set": {"night": ""}} if how == "on" else {"unset": ["night"]})
+
+    async def drain(self, path: str, how: str) -> None:
+        """A region sends its sites away, or takes them back."""
+        self._tell("root", path, "drain", {"on": how == "on"})
+
+    async def move(self, path: str, parent: str) -> None:
+        """A site is to belong elsewhere."""
+        self._tell("root", path, "move", {"parent": parent})
+
+    def _tell(self, origin: str, target: str, verb: str, args: dict[str, Any]) -> None:
+        self._world.load.soon(origin, target, {"shim": "tier", "verb": verb, "args": args})
+
+    async def _ask(self, path: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Its answer; nothing if it has none, or says no."""
         try:
-            in_doubt = (await root.call("status", {}, timeout=0.2))["commands"]["in_doubt"]
-            for one in in_doubt[:1]:
-                verdict = self._rng.choice(["done", "failed", "retry"])
-                await root.call("resolve", {"id": one["command"], "target": one["target"], "as": verdict}, timeout=0.2)
-                self.done["resolved"] += 1
+            return await self._world[path].call(name, body, timeout=ANSWER)
         except OteError:
-            self.done["resolve in vain"] += 1
+            return {}
 
     # -- links -----------------------------------------------------------------------------------------
 
-    async def cut(self) -> None:
-        """A link is cut."""
-        await self._rng.choice(list(self._world.tree.links.values())).cut()
+    async def cut(self, child: str) -> None:
+        """Its link is cut."""
+        await self._world.tree.links[child].cut()
 
-    async def hang(self) -> None:
-        """A link becomes a black hole."""
-        await self._rng.choice(list(self._world.tree.links.values())).hang()
+    async def hang(self, child: str) -> None:
+        """Its link becomes a black hole."""
+        await self._world.tree.links[child].hang()
 
-    async def heal(self) -> None:
-        """A link is healed."""
-        await self._rng.choice(list(self._world.tree.links.values())).heal()
+    async def one_way(self, child: str, lost: str) -> None:
+        """Its link becomes a black hole in one direction."""
+        await self._world.tree.links[child].hang(up=lost == "up", down=lost == "down")
+
+    async def half_open(self, child: str) -> None:
+        """Its connection is reset, and the parent is not told."""
+        self._world.tree.links[child].forsake()
+
+    async def delay(self, child: str, seconds: float) -> None:
+        """Its link takes its time."""
+        self._world.tree.links[child].delay = seconds
+
+    async def loss(self, child: str, share: float) -> None:
+        """Its link loses some of what it carries."""
+        self._world.tree.links[child].loss = share
+
+    async def narrow(self, child: str, rate: int) -> None:
+        """Its link carries few bytes a second."""
+        self._world.tree.links[child].rate = rate
+
+    async def heal(self, child: str) -> None:
+        """Its link is well."""
+        await self._world.tree.heal(child)
+
+    async def address(self, child: str) -> None:
+        """Its parent is reached at another address, with which it is started anew."""
+        await self._world.tree.readdress(child)
+        await self.restart(child)
 
     # -- processes -------------------------------------------------------------------------------------
 
-    def _any(self, *, running: bool) -> str | None:
-        found = [path for path, tier in self._world.tree.tiers.items() if tier.runs == running]
-        return self._rng.choice(found) if found else None
+    async def kill(self, path: str) -> None:
+        """A tier is killed; its server goes on."""
+        if self._world[path].runs:
+            await self._world[path].kill()
 
-    async def kill(self) -> None:
-        """A tier is killed, sometimes with its server."""
-        also_server = self._rng.random() < 0.4
-        if (path := self._any(running=True)) is not None:
-            tier = self._world[path]
-            if also_server and tier.server() is not None:
-                tier.kill_server()
-            await tier.kill()
-
-    async def start(self) -> None:
-        """A tier that is dead is started; nobody waits for it."""
-        if (path := self._any(running=False)) is not None:
-            await self._world[path].begin()
-
-    async def kill_server(self) -> None:
+    async def kill_server(self, path: str) -> None:
         """A server is killed, whether its tier lives or not."""
-        path = self._rng.choice(list(self._world.tree.tiers))
         if self._world[path].server() is not None:
             self._world[path].kill_server()
 
-    async def freeze(self) -> None:
+    async def kill_both(self, path: str) -> None:
+        """A machine loses its power."""
+        await self.kill_server(path)
+        await self.kill(path)
+
+    async def kill_shim(self, path: str) -> None:
+        """A shim is killed, over whatever it does."""
+        await self._world.tree.stop_counting(path)
+
+    async def kill_level(self, depth: int) -> None:
+        """All of one depth lose their power at once."""
+        await asyncio.gather(*(self.kill_both(path) for path in self._world.tree.tiers if path.count(".") == depth))
+
+    async def start(self, path: str) -> None:
+        """A tier that is dead is started; nobody waits for it."""
+        if not self._world[path].runs:
+            await self._world[path].begin()
+
+    async def restart(self, path: str) -> None:
+        """A tier is ended in order, and started again; nobody waits for that."""
+        tier = self._world[path]
+        if tier.runs:
+            self._wake(tier)
+            await tier.end()
+            await tier.begin()
+
+    async def freeze(self, path: str) -> None:
         """A tier stands still."""
-        if (path := self._any(running=True)) is not None:
+        if self._world[path].runs:
             self._world[path].freeze()
 
-    async def thaw(self) -> None:
-        """A tier goes on."""
-        if (path := self._any(running=True)) is not None:
-            self._world[path].thaw()
+    async def freeze_server(self, path: str) -> None:
+        """A server stands still."""
+        self._world[path].freeze_server()
 
-    async def trap(self) -> None:
+    async def thaw(self, path: str) -> None:
+        """Both go on."""
+        self._wake(self._world[path])
+
+    @staticmethod
+    def _wake(tier: Tier) -> None:
+        tier.thaw_server()
+        if tier.runs:
+            tier.thaw()
+
+    async def trap(self, path: str, step: str, action: str, nth: int) -> None:
         """Something is to happen at a step."""
-        path = self._rng.choice(list(self._world.tree.tiers))
-        step, action = self._rng.choice(STEPS), self._rng.choice([KILL, KILL_ALL, STOP])
-        self._world[path].lay(Trap(step, action, self._rng.randint(1, 3)))
+        self._world[path].lay(Trap(step, action, nth))
+
+    # -- disks and clocks ------------------------------------------------------------------------------
+
+    async def full_disk(self, path: str) -> None:
+        """A tier can write no more."""
+        if self._world[path].runs:
+            disks.fill(self._world[path].pid)
+
+    async def slow_disk(self, path: str, seconds: float) -> None:
+        """Each of its commits takes longer."""
+        disks.slow_down(self._world[path].state, seconds)
+
+    async def torn_page(self, path: str, seed: int) -> None:
+        """The power went while a page was written."""
+        await self.kill(path)
+        disks.tear(self._world[path].log, random.Random(seed))
+
+    async def clock(self, path: str, seconds: float) -> None:
+        """A clock is set, so much off the true time."""
+        clocks.step(self._world[path].state, seconds)
+
+    # -- the bus ---------------------------------------------------------------------------------------
+
+    async def echo(self, on: bool) -> None:
+        """What passes a server comes again, in another order."""
+        for echo in self._echoes:
+            echo.on = on

@@ -22,13 +22,14 @@ class Echo:
 
     def __init__(self, bus: Bus, rng: random.Random) -> None:
         self.repeated = 0
+        self.on = True
         self._bus = bus
         self._rng = rng
         self._kept: list[tuple[str, bytes]] = []
 
     def hear(self, message: Message) -> None:
         """Keeps what passes, and lets some of what it kept go."""
-        if "Test-Echo" in message.headers:
+        if "Test-Echo" in message.headers or not self.on:
             return
         self._kept += [(message.subject, body) for body in wire.unpack(message.data)]
         while len(self._kept) > KEPT:
@@ -52,13 +53,14 @@ class Echo:
 
 
 @asynccontextmanager
-async def echoing(tree: Tree, rng: random.Random) -> AsyncIterator[list[Echo]]:
-    """Echoes at all servers of a tree."""
+async def echoing(tree: Tree, rng: random.Random, *, on: bool = True) -> AsyncIterator[list[Echo]]:
+    """Echoes at all servers of a tree, that are heard while they are `on`."""
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
         echoes = []
         for tier in tree.tiers.values():
             bus = await stack.enter_async_context(await Bus.connect(tier.info()["nats"], name="echo"))
             echo = Echo(bus, rng)
+            echo.on = on
             for subject in HEARD:
                 await bus.subscribe(subject, echo.hear)
             await bus.flush()

@@ -23,6 +23,7 @@ from bus.client import Bus
 from bus.errors import Unavailable
 from leafnodes.process import Process
 from leafnodes.proxy import LinkProxy
+from tests.faults import disks
 from tests.faults.traps import Trap, disarm
 from tests.support import eventually
 
@@ -35,7 +36,8 @@ SMALL: Mapping[str, list[str]] = {
     "root.a.y": ["--tag", "site"],
 }
 PACE = ["--heartbeat", "0.2", "--sync-interval", "0.3"]
-START, ANSWER = 20.0, 1.0
+#: A whole tree may start at once, beside others.
+START, ANSWER = 60.0, 1.0
 
 
 class Tier:
@@ -47,6 +49,7 @@ class Tier:
         self.link: LinkProxy | None = None
         self.parent_url: str | None = None
         self.bus: Bus | None = None
+        self.leaf = ""
         self._words = list(words)
         self._process: asyncio.subprocess.Process | None = None
         self._handle: int | None = None
@@ -81,9 +84,16 @@ class Tier:
     async def start(self) -> None:
         """Returns when it is up; a start after the first is on the same ports."""
         await self.begin()
+        await self.up()
+
+    async def up(self) -> None:
+        """Returns when it is up; starts it if it does not run."""
+        if not self.runs:
+            await self.begin()
         await eventually(self._is_up, START, what=f"{self.path} is up: see {self.state / 'tier.log'}")
         if self.bus is None:
             self.bus = await Bus.connect(self.info()["nats"], name=f"test {self.path}")
+            self.leaf = self.info()["leaf"]
 
     async def begin(self) -> None:
         """Starts it, and does not wait."""
@@ -121,10 +131,19 @@ class Tier:
         async with asyncio.timeout(deadline):
             return await self._process.wait()
 
+    async def end(self, deadline: float = 30.0) -> None:
+        """SIGTERM: it ends in order, and its server with it."""
+        self._signal(signal.SIGTERM)
+        code = await self.ended(deadline)
+        # One that is on its way up has nothing yet to end in order.
+        assert code in (0, -signal.SIGKILL, -signal.SIGTERM), (
+            f"{self.path} ended with {code}: see {self.state / 'tier.log'}"
+        )
+
     @property
     def gave_up(self) -> bool:
         """Whether its last process ended otherwise than by SIGKILL: no fault of the world may do that."""
-        return self._process is not None and self._process.returncode not in (None, -signal.SIGKILL)
+        return self._process is not None and self._process.returncode not in (None, 0, -signal.SIGKILL, -signal.SIGTERM)
 
     def server(self) -> Process | None:
         """Its nats-server, if one lives."""
@@ -139,6 +158,19 @@ class Tier:
         server = self.server()
         assert server is not None, f"{self.path} has no server"
         server.signal(number)
+
+    def freeze_server(self) -> None:
+        """SIGSTOP to its nats-server, if one lives."""
+        self._tell_server(signal.SIGSTOP)
+
+    def thaw_server(self) -> None:
+        """SIGCONT to its nats-server, if one lives."""
+        self._tell_server(signal.SIGCONT)
+
+    def _tell_server(self, number: signal.Signals) -> None:
+        if (server := self.server()) is not None:
+            with suppress(ProcessLookupError):
+                server.signal(number)
 
     def freeze(self) -> None:
         """SIGSTOP to the tier."""
@@ -176,6 +208,7 @@ class Tier:
         """Ends all that is left of it."""
         if self.bus is not None:
             await self.bus.close()
+        self.thaw_server()
         if self.runs:
             self.thaw()
             self._signal(signal.SIGTERM)
@@ -222,13 +255,26 @@ class Tree:
     async def _join(self, tier: Tier) -> None:
         above = tier.path.rpartition(".")[0]
         if above:
-            url = urlsplit(self.tiers[above].info()["leaf"])
-            assert url.hostname is not None and url.port is not None
-            tier.link = LinkProxy(url.hostname, url.port)
-            await tier.link.start()
-            login = url.netloc.rpartition("@")[0]
-            tier.parent_url = f"{url.scheme}://{login}@{tier.link.host}:{tier.link.port}"
+            await self.readdress(tier.path)
         await tier.start()
+
+    async def readdress(self, path: str) -> None:
+        """The link of a tier is at an address of its own, another than before: its next start is told."""
+        tier = self.tiers[path]
+        url = urlsplit(self.tiers[path.rpartition(".")[0]].leaf)
+        assert url.hostname is not None and url.port is not None
+        before, tier.link = tier.link, LinkProxy(url.hostname, url.port)
+        await tier.link.start()
+        if before is not None:
+            await before.stop()
+        login = url.netloc.rpartition("@")[0]
+        tier.parent_url = f"{url.scheme}://{login}@{tier.link.host}:{tier.link.port}"
+
+    async def heal(self, path: str) -> None:
+        """The link of a tier is as good as new."""
+        link = self.links[path]
+        link.delay, link.rate, link.loss = 0.0, None, 0.0
+        await link.heal()
 
     async def count(self, path: str) -> None:
         """Starts the counting shim of a tier, again if it has ended."""
@@ -241,6 +287,13 @@ class Tree:
         assert process.stdout is not None
         async with asyncio.timeout(START):
             assert await process.stdout.readline() == b"ready\n"
+
+    async def stop_counting(self, path: str) -> None:
+        """SIGKILL to the counting shim of a tier."""
+        process = self._counting[path]
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
     async def joined(self) -> None:
         """Returns when every tier holds every cluster below it to be online."""
@@ -261,17 +314,22 @@ class Tree:
         """Takes every fault away: what is stopped goes on, what is dead is started, what is cut is healed."""
         for tier in self.tiers.values():
             disarm(tier.state)
-            if tier.runs and tier.frozen:
+            disks.slow_down(tier.state, 0.0)
+            tier.thaw_server()
+            if tier.runs:
                 tier.thaw()
-        await asyncio.gather(*(link.heal() for link in self.links.values()))
-        await asyncio.gather(*(tier.start() for tier in self.tiers.values() if not tier.runs))
+                disks.make_room(tier.pid)
+        await asyncio.gather(*map(self.heal, self.links))
+        # Also those that are on their way up: what is asked of them next must find them there.
+        await asyncio.gather(*(tier.up() for tier in self.tiers.values()))
+        await asyncio.gather(
+            *(self.count(path) for path, shim in self._counting.items() if shim.returncode is not None)
+        )
 
     async def stop(self) -> None:
         """Ends everything."""
-        for process in self._counting.values():
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+        for path in self._counting:
+            await self.stop_counting(path)
         await asyncio.gather(*(tier.stop() for tier in self.tiers.values()))
         await asyncio.gather(*(link.stop() for link in self.links.values()))
 

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from typing import Any
 
-from bus.errors import Unavailable
+from bus.errors import NotFound, Unavailable
 from bus.event import new_id
 from tests.faults.kit import Tree
 
@@ -26,8 +26,10 @@ class Load:
         self._asked: set[asyncio.Task[str]] = set()
 
     async def submit(self, origin: str, to: str, do: dict[str, Any] | None = None, **more: Any) -> str:
-        """Submits until the origin acknowledges; the same command, however often it is asked."""
+        """Submits until the origin acknowledges; the same command, however often it is asked. With `maybe` it is
+        dropped where the selector means nobody."""
         id = new_id()
+        maybe = more.pop("maybe", False)
         body = {"id": id, "to": to, "do": do or local(id, next(self._count)), **more}
         async with asyncio.timeout(PATIENCE):
             while id not in self.acknowledged:
@@ -35,6 +37,10 @@ class Load:
                     answer = await self._tree[origin].call("submit", body)
                 except Unavailable:
                     await asyncio.sleep(AGAIN)
+                except NotFound:
+                    if maybe:
+                        break
+                    raise
                 else:
                     self.acknowledged[id], self.origins[id] = answer["targets"], origin
         return id

@@ -3,7 +3,6 @@ everything up again when there is room."""
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ import pytest
 
 from bus.errors import Unavailable
 from bus.event import new_id, parse_time
+from tests.faults import disks
 from tests.faults.kit import Tier
 from tests.faults.load import local
 from tests.faults.world import World
@@ -19,21 +19,19 @@ from tests.support import eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
-ROOM = 4096
 #: Ten heartbeats; a child may miss three (seconds).
 MISSED = 2.0
 
 
 @contextmanager
 def no_room(tier: Tier) -> Iterator[None]:
-    """No file of this tier's process can grow past its first pages: what a full disk does to it, without one."""
-    _, most = resource.prlimit(tier.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(tier.pid, resource.RLIMIT_FSIZE, (ROOM, most))
+    """What a full disk does to this tier's process, without one."""
+    disks.fill(tier.pid)
     try:
         yield
     finally:
         if tier.runs:
-            resource.prlimit(tier.pid, resource.RLIMIT_FSIZE, (most, most))
+            disks.make_room(tier.pid)
 
 
 async def refused(tier: Tier) -> dict[str, str]:

@@ -13,14 +13,14 @@ from bus.event import Event
 from bus.types import FINALS
 from services.cli.demo.audit import audit
 from store.verify import verify
-from tests.faults.audit import lacking, miscounted, misdirected, strangers
+from tests.faults.audit import lacking, miscounted, misdirected, misjudged, strangers, waits
 from tests.faults.kit import SMALL, Tier, Tree, tree
 from tests.faults.load import Load
 from tests.faults.logs import LogView
 from tests.faults.traps import STOP, Trap
 from tests.support import eventually
 
-REST, SPRING = 30.0, 15.0
+REST, SPRING = 60.0, 15.0
 
 
 class World:
@@ -127,6 +127,33 @@ class World:
             return False
         report = await audit(self.tree.logs, acknowledged=self.load.acknowledged, settled=False)
         assert report.ok, str(report)[:3000]
+        return True
+
+    async def truthful(self) -> None:
+        """Returns when what each tier tells of the tree is what the tree is, and nobody waits for anything."""
+        await eventually(self._told_truly, REST, what="every tier tells the truth")
+
+    async def _told_truly(self) -> bool:
+        tiers = self.tree.tiers
+        try:
+            asked = [
+                (tier.call("status", {}), tier.call("links", {}), tier.call("clusters", {})) for tier in tiers.values()
+            ]
+            told = await asyncio.gather(*(asyncio.gather(*each) for each in asked))
+        except Unavailable:
+            return False
+        links = {path: link for path, (_, link, _) in zip(tiers, told, strict=True)}
+        own = {
+            row["path"]: row
+            for _, _, seen in told
+            for row in seen["clusters"]
+            if row["path"] == seen["clusters"][0]["path"]
+        }
+        wrong = []
+        for path, (status, _, seen) in zip(tiers, told, strict=True):
+            wrong += [f"{path} says: {what}" for what in waits(status, links[path])]
+            wrong += [f"{path} says: {what}" for what in misjudged(path, seen["clusters"], own, links)]
+        assert not wrong, wrong[:10]
         return True
 
     async def verified(self) -> None:

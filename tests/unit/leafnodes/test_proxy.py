@@ -137,6 +137,64 @@ async def test_a_hanging_link_can_be_cut_and_a_cut_one_can_hang(proxy: LinkProxy
         await asyncio.wait_for(reader.read(1), 0.1)
 
 
+async def test_one_way_can_hang_alone(proxy: LinkProxy, dial: Dial) -> None:
+    reader, writer = await dial(proxy)
+    await says((reader, writer), b"hello")
+    await proxy.hang(up=False)
+    writer.write(b"heard")
+    await eventually(lambda: proxy.up.sent == len(b"hello" + b"heard"))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(reader.read(1), 0.1)
+    await proxy.heal()
+    assert await asyncio.wait_for(reader.readexactly(5), 10) == b"heard"
+    await proxy.hang(down=False)
+    writer.write(b"later")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(reader.read(1), 0.1)
+    assert proxy.up.sent == len(b"hello" + b"heard")
+    await proxy.heal()
+    assert await asyncio.wait_for(reader.readexactly(5), 10) == b"later"
+
+
+async def test_a_parent_that_is_forsaken_keeps_its_end(dial: Dial) -> None:
+    parents: list[Ends] = []
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        parents.append((reader, writer))
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(hold, HOST, 0)
+    async with server, LinkProxy(HOST, server.sockets[0].getsockname()[1]) as link:
+        child = await dial(link)
+        await eventually(lambda: parents)
+        link.forsake()
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await child[0].readexactly(1)
+        reader, writer = parents[0]
+        writer.write(b"are you there?")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.1)
+        assert link.connections == 1
+        # A new connection is as any.
+        again = await dial(link)
+        again[1].write(b"here")
+        await eventually(lambda: len(parents) == 2)
+        assert await asyncio.wait_for(parents[1][0].readexactly(4), 10) == b"here"
+        # The parent gives up.
+        writer.close()
+        await eventually(lambda: link.connections == 1)
+        parents[1][1].close()
+
+
+async def test_what_is_lost_comes_later_and_in_order(proxy: LinkProxy, dial: Dial) -> None:
+    ends = await dial(proxy)
+    proxy.loss = 0.3
+    data = bytes(range(256)) * 600
+    assert await says(ends, data) == data
+    proxy.loss = 0.0
+    assert await says(ends, b"whole") == b"whole"
+
+
 async def test_delay_holds_each_way_and_keeps_order(proxy: LinkProxy, dial: Dial) -> None:
     clock = asyncio.get_running_loop().time
     ends = await dial(proxy)
