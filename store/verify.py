@@ -8,7 +8,7 @@ mailboxes, projections) is made anew from the events in a second copy, and compa
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -20,9 +20,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from store.api import Entry
+from store.api import Entry, KeyRow
 from store.errors import LogDamaged, StoreError
 from store.projections.catalogue import projections
+from store.projections.keys import KEYS, Key, key_row
 from store.sql import queries
 from store.sql.backend import Database, Session, plain
 from store.sql.ledger import Ledger
@@ -38,6 +39,10 @@ MOST = 100
 
 Progress = Callable[[str, int, int], None]
 """Called with (step, done, of)."""
+
+Vouch = Callable[[Sequence[KeyRow]], Callable[[Entry], str | None]]
+"""Given the keys that a log tells of, what says what is wrong with the signature of an event of others' or one that
+others see; None if nothing is."""
 
 _ATTRIBUTES = ("id", "source", "epoch", "seq", "type", "subject", "time", "cause", "actor", "expiresat", "checksum")
 
@@ -58,9 +63,10 @@ def verify(
     progress: Progress = lambda step, done, of: None,
     *,
     source: str | None = None,
+    vouch: Vouch | None = None,
 ) -> list[Finding]:
     """What is wrong with the log in this file or database (that of `source`, where several are in one); empty if
-    nothing is. Blocks: run it in a thread. StoreError where there is no log."""
+    nothing is. With `vouch` it checks signatures too. Blocks: run it in a thread. StoreError where there is no log."""
     database = database_at(where, source)
     if isinstance(database, SqliteDatabase) and not database.path.exists():
         return [Finding("file", database.where, "does not exist")]
@@ -68,7 +74,7 @@ def verify(
         kept, made = Path(scratch) / "kept.db", Path(scratch) / "made.db"
         try:
             findings = _check_file(database, kept, made, progress)
-            return findings or _check_content(kept, made, decode, progress)
+            return findings or _check_content(kept, made, decode, progress, vouch)
         except database.errors as error:
             if not (database.is_near or database.is_damage(error)):
                 raise StoreError(f"{database.where}: {plain(error)}") from error
@@ -89,7 +95,9 @@ def _check_file(database: Database, kept: Path, made: Path, progress: Progress) 
     return [Finding("file", database.where, line) for line in broken]
 
 
-def _check_content(kept: Path, made: Path, decode: Callable[[bytes], Entry], progress: Progress) -> list[Finding]:
+def _check_content(
+    kept: Path, made: Path, decode: Callable[[bytes], Entry], progress: Progress, vouch: Vouch | None
+) -> list[Finding]:
     sessions = [SqliteDatabase(each, "OFF").session() for each in (kept, made)]
     try:
         for session in sessions:
@@ -101,6 +109,8 @@ def _check_content(kept: Path, made: Path, decode: Callable[[bytes], Entry], pro
             # What follows from events that are not sound says nothing.
             return findings
         _follow(sessions[0], decode)
+        if vouch is not None:
+            findings += islice(_check_signatures(sessions[0], decode, progress, vouch), MOST)
         _make(sessions[1], decode, progress)
         derived = _derived()
         for number, (name, statement, key) in enumerate(derived, 1):
@@ -126,6 +136,22 @@ def _check_events(session: Session, decode: Callable[[bytes], Entry], progress: 
         for name, value in zip(_ATTRIBUTES, stored, strict=True):
             if getattr(event, name) != value:
                 yield Finding("event", f"row {row}", f"{name} is {value!r}, the body says {getattr(event, name)!r}")
+
+
+def _check_signatures(
+    session: Session, decode: Callable[[bytes], Entry], progress: Progress, vouch: Vouch
+) -> Iterator[Finding]:
+    keys = [key_row(Key(*row)) for row in session.connection.execute(sa.select(RECORD_TABLES[KEYS.name]))]
+    fault_of = vouch(keys)
+    last = session.one(queries.LAST_ROW)[0] or 0
+    shared = sa.select(EVENTS.c.row, EVENTS.c.body).where(EVENTS.c.seq.is_not(None)).order_by(EVENTS.c.row)
+    for row, body in session.connection.execute(shared):
+        if row % 1000 == 0:
+            progress("signatures", row, last)
+        event = decode(body)
+        if (fault := fault_of(event)) is not None:
+            yield Finding("event", f"row {row}", f"{fault}: {event.source} has not said it as it stands here")
+    progress("signatures", last, last)
 
 
 def _follow(session: Session, decode: Callable[[bytes], Entry]) -> None:

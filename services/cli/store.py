@@ -20,6 +20,7 @@ from services.cli.exits import Exit
 from services.cli.options import Form, Size, Span
 from services.cli.printing import error_console, is_live, note, show, show_data, show_names
 from services.cli.render import count_of, size, table
+from services.cli.vouching import voucher
 from store.api import Guarantee
 from store.compaction import Retention, compact
 from store.errors import LogDamaged, StoreError
@@ -69,7 +70,8 @@ async def verify_log(*, which: Which = WHICH) -> Exit:
     """Checks a log.
 
     The file or database must be whole, each event what its checksum says, and all that is derived must follow from
-    the events. Says what its commits were worth, and when. Changes nothing; the tier may be running. The exit code
+    the events. In the state directory of a tier with credentials each event must be signed by its source. Says what the
+    log's commits were worth, and when. Changes nothing; the tier may be running. The exit code
     is 1 if something is wrong.
 
     For example:
@@ -81,7 +83,8 @@ async def verify_log(*, which: Which = WHICH) -> Exit:
     place = which.place()
     try:
         with _progress() as step:
-            findings = await asyncio.to_thread(verify, place, Event.decode, step, source=which.path)
+            vouch = voucher(which.state or Path(place).parent) if which.state or not is_remote(place) else None
+            findings = await asyncio.to_thread(verify, place, Event.decode, step, source=which.path, vouch=vouch)
         guarantees = [] if findings else await asyncio.to_thread(guarantees_in, place, which.path)
     except StoreError as error:
         raise _told(error) from error

@@ -201,6 +201,7 @@ class Answerer:
     async def _shipped(self, asker: str, ask: Ship) -> dict[str, object]:
         """Stores what was shipped; the answer after the commit is the acknowledgement."""
         events = repair.admissible(door.sound(ask.events, asker), asker)
+        events = self._inbound.guard.believed(events, f"repair of {asker}")
         floors = repair.floors_below(ask.floors, asker)
 
         def op(tx: Tx[Event]) -> Recorded[Event]:

@@ -330,6 +330,7 @@ class Asker:
         if not bodies and not floors:
             return 0
         events = repair.relevant(door.sound(bodies, "repair"), self._me)
+        events = self._inbound.guard.believed(events, "repair")
         # What was pushed meanwhile was passed on already.
         await self._runtime.log.flush()
 
@@ -393,6 +394,7 @@ class Asker:
     async def _take_around(self, bodies: list[bytes]) -> int:
         """Stores what came by another way; returns how much of it was new."""
         events = [event for event in door.sound(bodies, "repair") if self._is_below(event.source)]
+        events = self._inbound.guard.believed(events, "repair")
         if not events:
             return 0
         recorded = await self._runtime.log.write(lambda tx: tx.record(events))

@@ -20,6 +20,7 @@ from bus.types import FORKED, MAIL, STORED, SUBMITTED
 from services.controller import door
 from services.controller.delivery import repair, target
 from services.controller.delivery.receiver import Receiver, Verdict
+from services.controller.guard import Guard
 from services.tier.mail import Mail
 from services.tier.outbox import Standing
 from services.tier.runtime import Runtime, Signal
@@ -42,6 +43,7 @@ class Inbound:
         self._runtime = runtime
         self._me = runtime.path
         self._on_gap = on_gap
+        self.guard = Guard(runtime)
         self._receiver = Receiver(self._me, {})
         self._passed: list[str] = []
         self._reloading = False
@@ -52,6 +54,7 @@ class Inbound:
     async def start(self) -> None:
         """Takes up where the log stands, then listens."""
         runtime = self._runtime
+        await self.guard.start()
         runtime.observed.connect(self._on_own)
         await self.load()
         await runtime.bus.subscribe(subjects.events_below(self._me), self._on_events)
@@ -96,6 +99,7 @@ class Inbound:
         if self._runtime.outbox.standing is not Standing.ADMITTED:
             return
         mail = [e for e in door.frame(message) if e.source != self._me and self._is_mail(e, message.subject)]
+        mail = self.guard.believed(mail, message.subject)
         if mail:
             self.record(mail)
             for event in mail:
@@ -120,6 +124,7 @@ class Inbound:
                 events.append(event)
             else:
                 logger.warning("event of another source", subject=message.subject, source=event.source)
+        events = self.guard.believed(events, message.subject)
         if events:
             self._runtime.observed.emit(events)
             self.record(events)

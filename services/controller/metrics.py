@@ -10,6 +10,7 @@ import asyncio
 import shutil
 from collections import Counter
 from collections.abc import Mapping
+from typing import get_args
 
 import structlog
 from prometheus_client.core import Metric
@@ -19,6 +20,7 @@ from services.controller.answerer import Answerer
 from services.controller.asker import Asker
 from services.controller.families import Families
 from services.controller.inbound import Inbound
+from services.controller.keyring import Fault
 from services.controller.log_metrics import Behind, View, tell_lag, tell_log, view
 from services.controller.membership import Membership
 from services.controller.registry import Registry, Snapshot
@@ -107,6 +109,9 @@ class TierMetrics:
         out.gauge(
             "ote_mail_behind_gap", "Commands for this cluster that wait for earlier ones.", self._inbound.waiting()
         )
+        rejected = self._inbound.guard.rejected
+        counts = {reason: float(rejected[reason]) for reason in get_args(Fault)}
+        out.counter("ote_events_rejected", "Events that came and were not believed.", counts, "reason")
         repaired = {
             ("down", "taken"): self._asker.taken,
             ("down", "shipped"): self._answerer.shipped,

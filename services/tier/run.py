@@ -31,6 +31,7 @@ from services.tier.exposition import exposed
 from services.tier.retention import retain, retention
 from services.tier.runtime import Runtime, Service, Signal
 from services.tier.settings import TierSettings
+from services.tier.trust import Trust, trust_in
 from store.sql import is_remote, open_log
 
 logger = structlog.get_logger()
@@ -56,9 +57,12 @@ async def run_tier(settings: TierSettings, factories: Sequence[Factory], on_read
 
 
 @asynccontextmanager
-async def tier(settings: TierSettings, factories: Sequence[Factory]) -> AsyncIterator[dict[str, Any]]:
+async def tier(
+    settings: TierSettings, factories: Sequence[Factory], trust: Trust | None = None
+) -> AsyncIterator[dict[str, Any]]:
     """A tier that is up; yields `{"path", "pid", "nats", "leaf", "server_pid", "log", "metrics", "instance"}`,
-    which is also kept in `tier.json` while it runs."""
+    which is also kept in `tier.json` while it runs. Without `trust` it believes what the credentials in its directory
+    say."""
     _prepare(settings.state)
     credentials = Credentials.load(settings.state)
     settings = _with(settings, credentials)
@@ -69,6 +73,7 @@ async def tier(settings: TierSettings, factories: Sequence[Factory]) -> AsyncIte
             settings = settings.model_copy(update={"nats_url": running["nats"]})
         else:
             stack.enter_context(_sole_user(settings.state))
+        trust = trust or trust_in(settings.state)
         log = await stack.enter_async_context(
             open_log(
                 settings.log_url or settings.state / "log.db",
@@ -77,6 +82,7 @@ async def tier(settings: TierSettings, factories: Sequence[Factory]) -> AsyncIte
                 # Who joins a tier that is up keeps to what that has chosen.
                 synchronous=None if settings.joins else settings.synchronous,
                 sole=not settings.joins,
+                sign=trust.signer if trust is not None else None,
             )
         )
         connection: Signal[bool] = Signal()
@@ -89,7 +95,7 @@ async def tier(settings: TierSettings, factories: Sequence[Factory]) -> AsyncIte
             on_state=connection.emit,
         )
         bus = await stack.enter_async_context(await connecting)
-        runtime = Runtime(settings, log, bus, connection, server, credentials)
+        runtime = Runtime(settings, log, bus, connection, server, credentials, trust)
         stack.push_async_callback(runtime.close)
         services = [factory(runtime) for factory in factories]
         for service in services:

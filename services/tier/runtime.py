@@ -23,6 +23,7 @@ from services.tier.mail import Mail
 from services.tier.metrics import Metrics
 from services.tier.outbox import Outbox, Standing
 from services.tier.settings import TierSettings
+from services.tier.trust import Trust
 from store.api import Log, Reader, Stream, Tx
 from store.errors import StoreError
 
@@ -70,6 +71,7 @@ class Runtime:
         connection: Signal[bool],
         server: NatsServer | None = None,
         credentials: Credentials | None = None,
+        trust: Trust | None = None,
     ) -> None:
         self.settings = settings
         self.path = settings.path
@@ -82,6 +84,8 @@ class Runtime:
         self.leaf = self.server.leaf_address if self.server is not None else ""
         #: Who this tier is to others, and whom it lets in; None where all share a password.
         self.credentials = credentials
+        #: Whom it believes; None where it has no credentials, and believes everybody who could log in.
+        self.trust = trust
         self.clock = Clock(self.path)
         #: What services tell at `/metrics`.
         self.metrics = Metrics()

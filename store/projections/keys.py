@@ -103,3 +103,20 @@ def key_row(key: Key) -> KeyRow:
         revoked=key.revoked,
         through=msgpack.unpackb(key.through),
     )
+
+
+def key_of(row: KeyRow) -> Key:
+    """The record that services read as this row."""
+    return Key(
+        path=row.path,
+        key=row.key,
+        by=row.by,
+        epoch=row.epoch,
+        seq=row.seq,
+        admitted=row.admitted,
+        token=row.token,
+        tags=msgpack.packb(dict(row.tags)),
+        before=msgpack.packb(dict(row.before)),
+        revoked=row.revoked,
+        through=msgpack.packb(dict(row.through)),
+    )

@@ -30,6 +30,7 @@ from services.shims.shims import make_shims
 from services.tier.run import tier
 from services.tier.runtime import Runtime
 from services.tier.settings import TierSettings
+from services.tier.trust import Trust
 from tests.integration.tier_api import Answer as Answer
 from tests.integration.tier_api import Api as Api
 from tests.integration.tier_api import config as config
@@ -78,9 +79,12 @@ class Tier(Api):
 class LocalTier(Tier):
     """A tier in this process. After a stop it can be started again on the same directory."""
 
-    def __init__(self, settings: TierSettings, link: LinkProxy | None, shims: Sequence[Shim]) -> None:
+    def __init__(
+        self, settings: TierSettings, link: LinkProxy | None, shims: Sequence[Shim], trust: Trust | None = None
+    ) -> None:
         super().__init__(settings.path, settings.state, link)
         self._settings = settings
+        self._trust = trust
         self._shims = shims
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -100,6 +104,10 @@ class LocalTier(Tier):
     def host(self) -> Host:
         return self._hosts[-1]
 
+    def believe(self, trust: Trust) -> None:
+        """From its next start on."""
+        self._trust = trust
+
     async def start(self) -> None:
         self._stopping.clear()
         ready: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -113,7 +121,7 @@ class LocalTier(Tier):
         await self.connect(self.info["nats"], self.services)
 
     async def _run(self, ready: asyncio.Future[Answer]) -> None:
-        async with tier(self._settings, [self._host, self._controller]) as info:
+        async with tier(self._settings, [self._host, self._controller], self._trust) as info:
             ready.set_result(info)
             await self._stopping.wait()
 
@@ -211,13 +219,14 @@ class Tiers:
         tags: Sequence[str] = (),
         shims: Sequence[Shim | str] = ("local",),
         wait: bool = True,
+        trust: Trust | None = None,
         **settings: Any,
     ) -> LocalTier:
         """A tier in this process; it is there when its parent sees it online. A shim may be given as such."""
         link = await self._join(parent)
         kinds = [shim if isinstance(shim, str) else shim.kind for shim in shims]
         made = self._settings(path, parent, link, tags=list(tags), shims=kinds, **settings)
-        new = LocalTier(made, link, [shim for shim in shims if not isinstance(shim, str)])
+        new = LocalTier(made, link, [shim for shim in shims if not isinstance(shim, str)], trust)
         await self._start(new, parent if wait else None)
         return new
 

@@ -77,6 +77,18 @@ def test_a_fork_is_an_error() -> None:
     assert (finding.severity, finding.about) == (Severity.ERROR, "root.east")
 
 
+def test_what_was_not_believed_is_told_once_for_each_reason() -> None:
+    def told(reason: str, n: int) -> dict[str, object]:
+        data = {"source": "root.east.site", "reason": reason, "origin": f"repair of r{n}"}
+        return {"time": ago(9 - n), "source": "root.east", "data": data}
+
+    rejected = [told("forged", 1), told("forged", 2), told("unknown", 3)]
+    forged, unknown = judge(WELL, replace(WELL, rejected=rejected), NOW)
+    assert (forged.check, forged.severity, forged.about) == ("signature", Severity.ERROR, "root.east.site")
+    assert "repair of r2" in forged.what and "revoke" in forged.remedy
+    assert unknown.severity is Severity.WARNING and "admitted" in unknown.remedy
+
+
 def test_what_is_offline_is_told_of_by_its_top_with_what_waits() -> None:
     offline = [
         {"path": "root.east", "since": ago(300)},

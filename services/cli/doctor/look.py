@@ -11,9 +11,11 @@ Answer = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a tier says at one moment: its status, its clusters, and what its log tells of twins and forks."""
+    """What a tier says at one moment: its status, its clusters, and what its log tells of twins, of forks, and of
+    what was not believed."""
 
     status: Answer
     clusters: Sequence[Answer]
     refused: Sequence[Answer]
     forked: Sequence[Answer]
+    rejected: Sequence[Answer] = ()

@@ -16,6 +16,7 @@ from leafnodes.process import Process
 from services.cli.doctor.finding import Finding, error, note, warning
 from services.cli.render import count_of, size
 from services.cli.store import LOG_FILE
+from services.cli.vouching import voucher
 from store.errors import StoreError
 from store.lock import is_locked
 from store.sql import is_remote, shown
@@ -104,7 +105,8 @@ def _look_into(where: Path | str, log: str, verifying: str, whole: bool, path: s
         what = f"{log} was not verified: it has {size(large)}"
         yield note("log", log, what, f"ote doctor --verify, or {verifying}; the tier may go on")
         return
-    if found := verify(where, Event.decode, source=path):
+    vouch = None if is_remote(str(where)) else voucher(Path(where).parent)
+    if found := verify(where, Event.decode, source=path, vouch=vouch):
         what = f"{log} is not whole: {count_of(len(found), 'finding')}, the first: {found[0].where}: {found[0].what}"
         derived = all(finding.kind not in ("file", "event") for finding in found)
         rebuilding = verifying.replace("verify", "rebuild", 1)

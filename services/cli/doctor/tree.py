@@ -24,6 +24,7 @@ def judge(before: Look, after: Look, now: datetime) -> Iterator[Finding]:
     yield from link(after.status, now)
     yield from twins(after)
     yield from forks(after)
+    yield from forgeries(after)
     yield from away(after, now)
     yield from waiting.stuck(after, now)
     yield from waiting.growth(before, after)
@@ -70,6 +71,34 @@ def forks(look: Look) -> Iterator[Finding]:
             "was it started on an old copy of its log? See docs/operations.md, Backup: start it anew without the copy"
         )
         yield error("fork", str(source), what, remedy)
+
+
+_NOT_BELIEVED = {
+    "forged": "which it has not signed",
+    "unsigned": "without its signature",
+    "revoked": "signed with a key that was revoked",
+    "unknown": "whose key nobody has told",
+}
+
+
+def forgeries(look: Look) -> Iterator[Finding]:
+    """What came in somebody's name and was not believed."""
+    latest = {(e["source"], e["data"].get("source"), e["data"].get("reason")): e for e in look.rejected}
+    for (tier, source, reason), event in latest.items():
+        how = _NOT_BELIEVED.get(str(reason), "that does not verify")
+        what = (
+            f"{tier} was sent something in the name of {source} {how}, last at {event['time'][:19]}Z"
+            f" (by {event['data'].get('origin')}); it was not believed, and changed nothing"
+        )
+        if reason == "unknown":
+            remedy = f"see that the parent of {source} has admitted it: ote log --type ote.cluster.admitted.v1"
+            yield warning("signature", str(source), what, remedy)
+            continue
+        remedy = (
+            f"find who has a credential for {source} or for a tier between it and {tier}, and revoke that;"
+            " if it was restored from an old backup or lost its keys, it must join again"
+        )
+        yield error("signature", str(source), what, remedy)
 
 
 def away(look: Look, now: datetime) -> Iterator[Finding]:
