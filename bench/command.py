@@ -113,10 +113,10 @@ async def throughput(depth: int = 3) -> list[Result]:
         counter = iter(range(10**9))
 
         async def ours() -> list[float]:
-            return [await _rate(MANY, lambda: one(tree, next(counter)))]
+            return [await rate(MANY, lambda: one(tree, next(counter)))]
 
         async def theirs() -> list[float]:
-            return [await _rate(MANY * 4, lambda: connection.request("bench.echo", PAYLOAD, timeout=30))]
+            return [await rate(MANY * 4, lambda: connection.request("bench.echo", PAYLOAD, timeout=30))]
 
         await ours()
         mine, limit = await rounds([ours, theirs])
@@ -124,7 +124,7 @@ async def throughput(depth: int = 3) -> list[Result]:
     return [more(name, [each[0] for each in mine], [each[0] for each in limit], "commands/s", 0.3)]
 
 
-async def _rate(count: int, work: object) -> float:
+async def rate(count: int, work: object) -> float:
     left = iter(range(count))
 
     async def worker() -> None:

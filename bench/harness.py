@@ -13,10 +13,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from bench.keyed import Keyring, config
 from services.controller.controller import Controller
 from services.shims.host import Host
 from services.shims.shims import make_shims
-from services.tier.run import tier
+from services.tier.run import Factory, tier
 from services.tier.runtime import Runtime
 from services.tier.settings import TierSettings
 
@@ -68,9 +69,9 @@ class Chain:
 
 
 @asynccontextmanager
-async def chain(depth: int, **more: Any) -> AsyncIterator[Chain]:
+async def chain(depth: int, *, keyed: bool = False, **more: Any) -> AsyncIterator[Chain]:
     """Real tiers over `depth` leaf hops; the last one executes with the local shim. `more` are settings of
-    the root."""
+    the root. They are `keyed` where they sign what they say."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="ote-bench-")))
         found: list[Controller] = []
@@ -84,12 +85,19 @@ async def chain(depth: int, **more: Any) -> AsyncIterator[Chain]:
         def host(runtime: Runtime) -> Host:
             return Host(runtime, make_shims(runtime, runtime.settings.shims))
 
+        tree = ["root"]
+        for level in range(1, depth + 1):
+            tree.append(f"{tree[-1]}.t{level}")
+        keys = Keyring.make(tree) if keyed else None
         settings = TierSettings(path="root", state=folder / "root", shims=[], **more)
-        info = await stack.enter_async_context(tier(settings, [host, controller]))
+        factories: list[Factory] = [host, controller, *([keys.admission("root")] if keys else [])]
+        trust = keys.trust("root", settings.state) if keys else None
+        info = await stack.enter_async_context(tier(settings, factories, trust))
         paths, urls, leaf = ["root"], [info["nats"]], info["leaf"]
         for level in range(1, depth + 1):
             path = f"{paths[-1]}.t{level}"
-            below = await stack.enter_async_context(child(path, folder / path, info["leaf"], shims=level == depth))
+            starting = child(path, folder / path, info["leaf"], shims=level == depth, keys=keys)
+            below = await stack.enter_async_context(starting)
             info = below
             paths.append(path)
             urls.append(info["nats"])
@@ -105,11 +113,17 @@ async def seen(controller: Controller, path: str, deadline: float = 30.0) -> Non
 
 
 @asynccontextmanager
-async def child(path: str, state: Path, parent: str, *, shims: bool) -> AsyncIterator[dict[str, str]]:
+async def child(
+    path: str, state: Path, parent: str, *, shims: bool, keys: Keyring | None = None
+) -> AsyncIterator[dict[str, str]]:
     """A tier as a process; its `tier.json`."""
     command = ["-m", "services.cli", "tier", "--path", path, "--state", str(state), "--parent", parent]
     command += [] if shims else ["--no-shims"]
     state.mkdir(parents=True, exist_ok=True)
+    if keys is not None:
+        settings = TierSettings(path=path, state=state, parent=parent, **({} if shims else {"shims": []}))
+        (state / "keyed.json").write_text(config(settings, keys))
+        command = ["-m", "bench.keyed", str(state / "keyed.json")]
     with (state / "tier.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=log, stderr=log)
         try:

@@ -41,7 +41,12 @@ Factory = Callable[[Runtime], Service]
 Ready = Callable[[dict[str, Any]], None]
 
 
-async def run_tier(settings: TierSettings, factories: Sequence[Factory], on_ready: Ready = lambda _: None) -> None:
+async def run_tier(
+    settings: TierSettings,
+    factories: Sequence[Factory],
+    on_ready: Ready = lambda _: None,
+    trust: Trust | None = None,
+) -> None:
     """Runs a tier until SIGINT or SIGTERM, or until a service fails.
 
     Raises:
@@ -51,7 +56,7 @@ async def run_tier(settings: TierSettings, factories: Sequence[Factory], on_read
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    async with tier(settings, factories) as info:
+    async with tier(settings, factories, trust) as info:
         on_ready(info)
         await stopping.wait()
 

@@ -66,4 +66,3 @@ def _before(file: Path) -> dict[str, int] | None:
 def spoken(reader: Reader[Event], path: str) -> dict[str, int]:
     """Up to where each life of a cluster's log is held here without a hole."""
     return {stream.epoch: seq for stream, seq in reader.streams(path).items() if stream.source == path}
-

@@ -1,0 +1,49 @@
+"""What security costs: the same commands through two trees side by side, one with it and one without."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from bench import command
+from bench.command import IN_FLIGHT, one
+from bench.harness import Chain, Result, chain, less, more, percentile, rounds
+
+FEW, MANY, DEPTH = 200, 2_000, 2
+#: Each tier on the way verifies each event, and its source has signed it.
+GOAL_LATENCY, GOAL_RATE = 1.6, 0.4
+
+
+async def signatures() -> list[Result]:
+    """Latency and rate with and without signatures."""
+    async with chain(DEPTH) as plain, chain(DEPTH, keyed=True) as signed:
+        counter = iter(range(10**9))
+        for tree in (plain, signed) * 50:
+            await one(tree, next(counter))
+
+        async def latency(tree: Chain) -> list[float]:
+            return [await one(tree, next(counter)) for _ in range(FEW)]
+
+        async def rate(tree: Chain) -> list[float]:
+            return [await command.rate(MANY, lambda: one(tree, next(counter)))]
+
+        measures: list[Callable[[], Awaitable[list[float]]]] = [
+            partial(latency, signed), partial(latency, plain), partial(rate, signed), partial(rate, plain),
+        ]  # fmt: skip
+        mine, without, fast, faster = await rounds(measures)
+    name = f"durable command, {DEPTH} leaf hops, signed against unsigned"
+    return [
+        less(f"{name}, p50", _ms(mine, 0.5), _ms(without, 0.5), "ms", GOAL_LATENCY),
+        less(f"{name}, p99", _ms(mine, 0.99), _ms(without, 0.99), "ms", GOAL_LATENCY),
+        more(
+            f"the same, {IN_FLIGHT} in flight",
+            [each[0] for each in fast],
+            [each[0] for each in faster],
+            "commands/s",
+            GOAL_RATE,
+        ),
+    ]
+
+
+def _ms(values: list[list[float]], part: float) -> list[float]:
+    return [percentile(each, part) * 1000 for each in values]
