@@ -18,11 +18,11 @@ FROM ${BASE}
 RUN useradd --system --uid 10001 --home-dir /var/lib/ote --create-home ote
 COPY --from=build /opt/ote /opt/ote
 ENV PATH=/opt/ote/bin:$PATH PYTHONUNBUFFERED=1 \
-    OTE_TIER_STATE=/var/lib/ote OTE_TIER_HOST=0.0.0.0 OTE_TIER_PORT=4222 OTE_TIER_LEAF_PORT=7422
+    OTE_TIER_STATE=/var/lib/ote OTE_TIER_HOST=0.0.0.0 OTE_TIER_PORT=4222 OTE_TIER_LEAF_PORT=7422 OTE_TIER_RELAY_PORT=7423
 USER ote
 WORKDIR /var/lib/ote
 VOLUME /var/lib/ote
-EXPOSE 4222 7422
+EXPOSE 4222 7422 7423
 # A tier that answers is a tier that works; it has OTE_SERVER to be asked by.
 HEALTHCHECK --interval=10s --timeout=8s --start-period=30s --retries=3 CMD ["ote", "status", "--output", "name"]
 STOPSIGNAL SIGTERM

@@ -12,12 +12,13 @@ class LinksRequest(Request):
 
 
 class Place(Answer):
-    """Where a tier could attach: its parent, a sibling of that, or the grandparent. `address` is host:port; `health` is
-    what a probe found a moment ago, and `took` how long the first word took, in seconds."""
+    """Where a tier could attach: its parent, a sibling of that, or the grandparent; or the sibling of its own by way of
+    which it could reach its parent. `address` is host:port; `health` is what a probe found a moment ago, and `took` how
+    long the first word took, in seconds; through a sibling it is the parent's; a sibling that refuses looks dead."""
 
     path: str
     address: str
-    relation: Literal["parent", "parent's sibling", "grandparent"]
+    relation: Literal["parent", "parent's sibling", "grandparent", "sibling"]
     health: Literal["good", "slow", "hung", "dead", "unknown"]
     took: float | None = None
 
@@ -40,6 +41,27 @@ class Uplink(Wire):
     reconnects: Count = 0
 
 
+class Below(Wire):
+    """The link of a child or a guest; `via` is the sibling that passes it on, if one does."""
+
+    via: str | None = None
+
+
+class Relay(Answer):
+    """What this tier does for siblings that have lost their way to the parent: at `address` (host:port) it passes
+    their links on, at most so many, while it is `open`. `links` are those it holds now, also of probes; `siblings` are
+    the clusters behind them, as the parent says."""
+
+    address: str
+    open: bool
+    links: Count
+    most: Count
+    siblings: list[str]
+    up_bytes: Count
+    down_bytes: Count
+    refused: Count
+
+
 class GuestHere(Answer):
     """A cluster that has lost its own parent, and is attached here."""
 
@@ -50,18 +72,21 @@ class GuestHere(Answer):
 
 class LinksAnswer(Answer):
     """A tier's links. `parent` is where it belongs and `attached_to` where it is (None: nowhere), and `why`, if it was
-    moved; `moves` counts that. `failover` says whether it would move. `below` are the links of children and guests;
-    `most_guests` is how many this tier takes in."""
+    moved; `via` is the sibling that passes its link on, if one does; `moves` counts moves. `failover` says whether it
+    would move. `below` are the links of children and guests; `most_guests` is how many this tier takes in, `relay` what
+    it does for its siblings (None: nothing)."""
 
     path: str
     parent: str | None
     attached_to: str | None
+    via: str | None = None
     why: str | None = None
     moves: Count = 0
     failover: bool
     drained: bool
     up: Uplink | None = None
     places: list[Place]
-    below: list[Wire]
+    below: list[Below]
     guests: list[GuestHere]
     most_guests: Count
+    relay: Relay | None = None

@@ -475,7 +475,7 @@ class StatusAnswer(Answer):
 class Heartbeat(Answer):
     """A living cluster. `instance` is new with each start, `epoch` the life of its log; `held` counts the
     events of its subtree that it holds, `behind` those it knows of and lacks, by cluster; `load` is the load
-    average, `resources` what is free."""
+    average, `resources` what is free; `via` is the sibling that passes its link on to the parent, if one does."""
 
     path: PathText
     instance: str
@@ -486,3 +486,4 @@ class Heartbeat(Answer):
     load: float
     resources: dict[str, float]
     version: str
+    via: str | None = None

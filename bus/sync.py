@@ -112,12 +112,14 @@ class Relative(NamedTuple):
 
 class Family(_Message):
     """The tiers near a cluster, as an ancestor of it knows them: its parent, its parent's parent, some of its parent's
-    siblings, and of its own. Those that send others away are left out."""
+    siblings, and of its own; `relays` are siblings where they pass bytes on to their parent. Those that send others
+    away are left out."""
 
     parent: Relative | None = None
     grandparent: Relative | None = None
     uncles: list[Relative] = []
     siblings: list[Relative] = []
+    relays: list[Relative] = []
 
     @property
     def digest(self) -> int:
@@ -139,6 +141,8 @@ class Answer(_Message):
     #: compare: the digest of the asker's family (0: unknown), and how the asker's parent is, as the ancestor sees it
     family_digest: int = 0
     parent_state: str | None = None
+    #: compare: the parent says whose links the asker passes on
+    carried: list[str] = []
     #: family
     family: Family | None = None
     #: mail, streams; up to its floor, what has not come of a mailbox was compacted away: its target had received it

@@ -38,9 +38,9 @@ class NatsServer:
     """The server of the cluster `path`, with all it keeps in `state_dir`.
 
     Ports that are 0 are chosen once and remembered. `parent` is one leaf url or several, tried in
-    order. Clients need no login on a loopback `host`, and the login `clients` elsewhere; children use
-    the login `children`, or a password that is made once. With `credentials` everybody has one of their own,
-    and no login counts. `advertise` is the host in `leaf_url`. `start_timeout` is in seconds. With
+    order, `level` and `at` as in `attach`. Clients need no login on a loopback `host`, and the login `clients`
+    elsewhere; children use the login `children`, or a password that is made once. With `credentials` everybody has
+    one of their own, and no login counts. `advertise` is the host in `leaf_url`. `start_timeout` is in seconds. With
     `external_url` nothing is started: that server is the care of somebody else."""
 
     def __init__(
@@ -49,6 +49,8 @@ class NatsServer:
         state_dir: Path,
         path: str,
         parent: str | Sequence[str] | None = None,
+        level: int | None = None,
+        at: str | None = None,
         host: str = LOOPBACK,
         port: int = 0,
         leaf_port: int = 0,
@@ -71,8 +73,8 @@ class NatsServer:
         self.path = paths.parse_path(path)
         self.state_dir = state_dir.resolve()
         self._parents = parent_urls(parent)
-        self._level: int | None = None
-        self._at: str | None = None
+        self._level = level
+        self._at = at
         self._credentials = credentials
         self._host = host
         self._ports = (port, leaf_port, monitor_port)

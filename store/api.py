@@ -211,8 +211,8 @@ class TargetRow:
 class ClusterRow:
     """A cluster as this tier knows it. `state` is online, offline or unknown, since `since`; `parent`
     is None at a root; (`epoch`, `seq`) is the place of its latest announcement. `leaf` is where others reach it
-    (host:port, or ""), `drained` whether it sends them away, `moved` the place of its own last word on where it is
-    attached; without one (seq 0) it is where its path says."""
+    (host:port, or ""), `relay` where it passes the links of its siblings on, `drained` whether it sends others away,
+    `moved` the place of its own last word on where it is attached; without one (seq 0) it is where its path says."""
 
     path: str
     name: str
@@ -232,6 +232,7 @@ class ClusterRow:
     leaf: str = ""
     drained: bool = False
     moved: tuple[str, int] = ("", 0)
+    relay: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,8 @@ def tier(
     fallback_after: Span | None = None,
     reach: Annotated[list[str] | None, Parameter(metavar="PATH=HOST:PORT", negative=())] = None,
     guests: int | None = None,
+    relays: int | None = None,
+    relay_port: int | None = None,
     nats_url: str | None = None,
     nats_binary: Path | None = None,
     synchronous: str | None = None,
@@ -119,6 +121,11 @@ def tier(
         Where this site reaches the tier PATH, if not at the address that it announces. May be given several times.
     guests
         How many clusters that have lost their own parent this tier takes in.
+    relays
+        How many links of siblings that have lost their own way to the parent it passes on there, byte for byte; 0
+        for none, 32 if not given.
+    relay_port
+        The port for these; a free one if not given, and the same after a restart if it can be.
     nats_url
         A NATS server that runs already, instead of one of its own.
     nats_binary
@@ -166,6 +173,8 @@ def tier(
         "fallback_after": fallback_after,
         "reach": reach,
         "guests": guests,
+        "relays": relays,
+        "relay_port": relay_port,
         "nats_url": nats_url,
         "nats_binary": nats_binary,
         "synchronous": synchronous,

@@ -31,6 +31,8 @@ MOST_OF_ONE = 64
 
 #: Decides on a newcomer: (path, hello) -> why it is refused, or None.
 Admit = Callable[[str, Hello], Awaitable[str | None]]
+#: Whose links a child passes on.
+Carried = Callable[[str], list[str]]
 #: Whether this instance is the one that has the path: (path, instance). Who is not has to say hello.
 Knows = Callable[[str, str], bool]
 
@@ -47,11 +49,19 @@ class Answerer:
     """Answers those below on `ote.sync.<depth>.>`."""
 
     def __init__(
-        self, runtime: Runtime, inbound: Inbound, admit: Admit, knows: Knows, shown: Callable[[str], None], kin: Kin
+        self,
+        runtime: Runtime,
+        inbound: Inbound,
+        admit: Admit,
+        knows: Knows,
+        carried: Carried,
+        shown: Callable[[str], None],
+        kin: Kin,
     ) -> None:
         self._runtime = runtime
         self._kin = kin
         self._knows = knows
+        self._carried = carried
         self._shown = shown
         self._inbound = inbound
         self._admit = admit
@@ -139,6 +149,7 @@ class Answerer:
             "stream_buckets": None if positions.total(mine.streams) == ask.streams else mine.streams,
             "family_digest": self._kin.told(asker)[1],
             "parent_state": self._kin.state_of_parent(asker),
+            "carried": self._carried(asker),
         }
 
     async def _digests_for(self, asker: str) -> _Digests:

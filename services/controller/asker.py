@@ -103,6 +103,8 @@ class Asker:
         #: When an ancestor answered last (monotonic), and how the parent is as the nearest that answers sees it.
         self.heard = float("-inf")
         self.parent_state: str | None = None
+        #: Whose links this tier passes on, as the parent says.
+        self.carried: list[str] = []
         #: What repair has brought from above, and what it has carried there.
         self.taken, self.shipped = Volume(), Volume()
 
@@ -212,6 +214,8 @@ class Asker:
     async def _hear_of_kin(self, link: Link, answer: Answer) -> None:
         """Where this tier could attach, when that has changed. Of its parent an ancestor farther up tells more."""
         self.parent_state = answer.parent_state
+        if link is self.links[0]:
+            self.carried = answer.carried
         if answer.family_digest not in (0, self._kin.family.digest):
             told = await self._ask(link, AskFamily(epoch=self._epoch))
             if told.family is not None:

@@ -53,7 +53,13 @@ class Controller:
         self._mail = Interest(runtime.bus, self.inbound.on_mail)
         self._queries = Interest(runtime.bus, Queried(runtime, self.registry).on_query)
         self._answerer = Answerer(
-            runtime, self.inbound, self.membership.admit, self.membership.knows, self.asker.shown, self.kin
+            runtime,
+            self.inbound,
+            admit=self.membership.admit,
+            knows=self.membership.knows,
+            carried=self.membership.carried,
+            shown=self.asker.shown,
+            kin=self.kin,
         )
         self.metrics = TierMetrics(runtime, self.registry, self.membership, self.asker, self._answerer, self.inbound)
         self._tracker = Tracker()
@@ -62,7 +68,7 @@ class Controller:
         queries = Queries(runtime, self.registry, self.commands)
         objects = Objects(runtime, self.registry, overview)
         undo = Undo(runtime, self.registry)
-        report = Report(runtime, self.kin, self.ways)
+        report = Report(runtime, self.kin, self.ways, self.membership)
         self._api = local_api(
             runtime, self.commands, self.registry, overview, Events(runtime), queries, objects, undo, report
         )

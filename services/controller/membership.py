@@ -57,6 +57,8 @@ class Membership:
         self._me = runtime.path
         self._started = time.monotonic()
         self.children: dict[str, Child] = {}
+        #: The children whose links a sibling passes on, and which.
+        self.relayed: dict[str, str] = {}
         self._coming: set[str] = set()
         #: Who was refused last, for each path: a newcomer that goes on asking is recorded once.
         self._refused: dict[str, str] = {}
@@ -100,6 +102,7 @@ class Membership:
             "instance": self._runtime.instance,
             "depth": self._runtime.depth,
             "leaf": self._runtime.leaf,
+            "relay": self._runtime.relay_address,
         }
 
     def _event(self, kind: str, data: dict[str, Any]) -> Draft:
@@ -127,6 +130,7 @@ class Membership:
             load=os.getloadavg()[0],
             resources=resources(self._runtime.settings.state),
             version=VERSION,
+            via=self._runtime.via,
         )
         try:
             self._runtime.bus.send(subjects.heartbeat(self._me), msgpack.packb(heartbeat.model_dump()))
@@ -158,6 +162,11 @@ class Membership:
         """Whether this instance has the path, as far as this tier decides: on its children only."""
         child = self.children.get(path)
         return paths.parent(path) != self._me or (child is not None and child.instance == instance)
+
+    def carried(self, by: str) -> list[str]:
+        """The children whose links this one of their siblings passes on."""
+        there = [path for path, via in self.relayed.items() if via == by]
+        return sorted(path for path in there if self._heard(path) >= self._limit())
 
     async def _lives(self, path: str, instance: str) -> bool:
         try:
@@ -216,6 +225,10 @@ class Membership:
         if child is None or (beat.path, beat.instance) != (path, child.instance):
             return
         child.heard, child.last = time.monotonic(), beat
+        if beat.via is not None:
+            self.relayed[path] = beat.via
+        else:
+            self.relayed.pop(path, None)
         child.ahead = round((parse_time(beat.time) - datetime.now(UTC)).total_seconds(), 3)
         self._look_at(path)
 

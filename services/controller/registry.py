@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from operator import attrgetter
 
 import structlog
 
@@ -49,11 +50,19 @@ class Snapshot:
     @cached_property
     def hosts(self) -> dict[str, list[Relative]]:
         """For each tier its children to which others could attach, in order of path."""
+        return self._children(attrgetter("leaf"))
+
+    @cached_property
+    def relays(self) -> dict[str, list[Relative]]:
+        """For each tier its children that pass the links of their siblings on, in order of path."""
+        return self._children(attrgetter("relay"))
+
+    def _children(self, address: Callable[[ClusterRow], str]) -> dict[str, list[Relative]]:
         found: dict[str, list[Relative]] = {}
         for path in sorted(self.rows):
             row = self.rows[path]
-            if row.leaf and row.parent is not None and not row.drained:
-                found.setdefault(row.parent, []).append(Relative(path, row.leaf))
+            if address(row) and row.parent is not None and not row.drained:
+                found.setdefault(row.parent, []).append(Relative(path, address(row)))
         return found
 
     @cached_property

@@ -27,7 +27,10 @@ from leafnodes.auth import Login
 from leafnodes.credentials.tier import Credentials
 from leafnodes.files import write_private
 from leafnodes.server import NatsServer
+from services.tier import places
 from services.tier.exposition import exposed
+from services.tier.places import Route
+from services.tier.relaying import relaying
 from services.tier.retention import retain, retention
 from services.tier.runtime import Runtime, Service, Signal
 from services.tier.settings import TierSettings
@@ -91,7 +94,9 @@ async def tier(
             )
         )
         connection: Signal[bool] = Signal()
-        server = await stack.enter_async_context(_server(settings, credentials))
+        begin = await log.read(lambda reader: places.begin(settings, reader, _admits(credentials)))
+        server = await stack.enter_async_context(_server(settings, credentials, begin))
+        relay = await stack.enter_async_context(relaying(settings))
         connecting = Bus.connect(
             server.client_url,
             name=f"ote {settings.path}",
@@ -100,7 +105,7 @@ async def tier(
             on_state=connection.emit,
         )
         bus = await stack.enter_async_context(await connecting)
-        runtime = Runtime(settings, log, bus, connection, server, credentials, trust)
+        runtime = Runtime(settings, log, bus, connection, server, credentials, trust, begin, relay)
         stack.push_async_callback(runtime.close)
         services = [factory(runtime) for factory in factories]
         for service in services:
@@ -152,11 +157,20 @@ def _with(settings: TierSettings, credentials: Credentials | None) -> TierSettin
     return settings.model_copy(update={"parent": settings.parent or known.parent, "tags": settings.tags or known.tags})
 
 
-def _server(settings: TierSettings, credentials: Credentials | None) -> NatsServer:
+def _admits(credentials: Credentials | None) -> Callable[[str], bool]:
+    """Whether this tier has what it needs to be let in there: by a password any tier lets it in."""
+    return lambda host: credentials is None or credentials.link_file(host) is not None
+
+
+def _server(settings: TierSettings, credentials: Credentials | None, begin: Route | None) -> NatsServer:
+    """The tier's server, which dials whom it dialled last."""
+    dial = places.dialled(settings, begin) if begin is not None else None
     return NatsServer(
         state_dir=settings.state,
         path=settings.path,
-        parent=settings.parent,
+        parent=dial.url if dial is not None else settings.parent,
+        level=dial.level if dial is not None else None,
+        at=dial.at if dial is not None else None,
         host=settings.host,
         port=settings.port,
         leaf_port=settings.leaf_port,

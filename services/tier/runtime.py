@@ -16,12 +16,15 @@ from bus import paths
 from bus.client import Bus
 from bus.errors import Unavailable
 from bus.event import Draft, Event, new_id
+from leafnodes.byte_relay import ByteRelay
 from leafnodes.credentials.tier import Credentials
 from leafnodes.server import NatsServer
 from services.tier.clock import Clock
 from services.tier.mail import Mail
 from services.tier.metrics import Metrics
 from services.tier.outbox import Outbox, Standing
+from services.tier.places import Route
+from services.tier.relaying import relay_address
 from services.tier.settings import TierSettings
 from services.tier.trust import Trust
 from store.api import Log, Reader, Stream, Tx
@@ -72,6 +75,8 @@ class Runtime:
         server: NatsServer | None = None,
         credentials: Credentials | None = None,
         trust: Trust | None = None,
+        begin: Route | None = None,
+        relay: ByteRelay | None = None,
     ) -> None:
         self.settings = settings
         self.path = settings.path
@@ -86,6 +91,12 @@ class Runtime:
         self.credentials = credentials
         #: Whom it believes; None where it has no credentials, and believes everybody who could log in.
         self.trust = trust
+        #: The way up by which it begins, what passes the links of siblings on to its parent and where they reach that
+        #: (host:port, or ""), and the sibling that passes its own link on, if one does.
+        self.begin = begin
+        self.relay = relay
+        self.relay_address = relay_address(settings, relay)
+        self.via: str | None = None
         self.clock = Clock(self.path)
         #: What services tell at `/metrics`.
         self.metrics = Metrics()

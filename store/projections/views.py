@@ -79,4 +79,5 @@ def cluster_row(cluster: Cluster, where: Whereabouts | None) -> ClusterRow:
         leaf=where.leaf if where else "",
         drained=bool(where and where.drained),
         moved=(where.epoch, where.seq) if where else ("", 0),
+        relay=where.relay if where else "",
     )

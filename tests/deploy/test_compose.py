@@ -85,6 +85,11 @@ class Stack:
     def states(self) -> dict[str, str]:
         return {row["path"]: row["state"] for row in self.ote("root", "get", "clusters")["clusters"]}
 
+    def attached_to(self) -> str | None:
+        """Where the root sees the site."""
+        (row,) = (row for row in self.ote("root", "get", "clusters")["clusters"] if row["path"] == SITE)
+        return str(row["attached_to"]) if row["state"] == "online" else None
+
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
@@ -133,8 +138,12 @@ async def test_a_region_that_is_frozen_and_a_site_that_is_started_anew(stack: St
     await all_online(stack)
     stack.docker("pause", stack.container("region"))
     await eventually(lambda: stack.states()["root.region"] == "offline", 90, what="the root misses the region")
-    sent = stack.ote("root", "run", "--on", SITE, "list", "kind=ConfigMap", "--no-wait")
+    await eventually(lambda: stack.attached_to() == "root", 90, what="the root takes the site in")
+    sent = stack.ote("root", "run", "--on", SITE, "list", "kind=ConfigMap", "--wait", "60s")
+    assert sent["summary"] == {"succeeded": 1}
     stack.docker("restart", stack.container("site"))
     stack.docker("unpause", stack.container("region"))
-    assert stack.ote("root", "status", sent["id"], "--watch")["summary"] == {"succeeded": 1}
+    await eventually(lambda: stack.attached_to() == "root.region", 90, what="the site goes back")
+    sent = stack.ote("root", "run", "--on", SITE, "list", "kind=ConfigMap", "--wait", "60s")
+    assert sent["summary"] == {"succeeded": 1}
     await all_online(stack)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from leafnodes.proxy import LinkProxy
+from leafnodes.server import NatsServer
 from tests.integration.tiers import LocalTier, Tiers, config
 from tests.support import eventually
 
 LOGIN = "child:one-for-the-tree"
 QUICK: dict[str, Any] = {"failover": True, "child_login": LOGIN, "fallback_after": 0.5}
 SITE = "root.east.site1"
+Fault = Callable[[LinkProxy], Awaitable[None]]
 
 
 @dataclass
@@ -35,6 +40,16 @@ class Family:
         await eventually(lambda: self.at() == path, deadline, what=f"the site is attached to {path}")
         await eventually(lambda: self._seen_at(path), what="the root sees it there")
 
+    @staticmethod
+    def server(tier: LocalTier) -> NatsServer:
+        assert tier.runtime.server is not None
+        return tier.runtime.server
+
+    async def passes(self, name: str, wait: float = 10) -> None:
+        """A command of the root is done at the site."""
+        answer = await self.root.submit(SITE, config(name), wait=wait)
+        assert answer["summary"] == {"succeeded": 1}
+
     async def _seen_at(self, path: str) -> bool:
         row = (await self.root.ask("clusters", {"select": SITE}))["clusters"][0]
         return (row["attached_to"], row["state"]) == (path, "online")
@@ -54,13 +69,12 @@ async def family(directory: Path, **settings: Any) -> AsyncIterator[Family]:
 
 
 def _knows(site: LocalTier, path: str) -> bool:
-    return path in [one.path for one in site.controller.kin.alternates]
+    return path in site.controller.kin.routes
 
 
 async def test_a_site_learns_where_it_could_attach_and_remembers(tmp_path: Path) -> None:
     async with family(tmp_path) as tree:
-        alternates = [one.path for one in tree.site.controller.kin.alternates]
-        assert alternates == ["root.west", "root"]
+        assert list(tree.site.controller.kin.routes) == ["root.east", "root.west", "root"]
         assert "one-for-the-tree" not in str(tree.site.controller.kin.family)
         before = tree.site.controller.kin.family
         await tree.site.stop()
@@ -69,25 +83,15 @@ async def test_a_site_learns_where_it_could_attach_and_remembers(tmp_path: Path)
         assert tree.site.controller.kin.family == before
 
 
-async def test_a_command_reaches_a_site_whose_parent_is_gone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", [LinkProxy.cut, LinkProxy.hang], ids=["cut", "a black hole"])
+async def test_a_command_reaches_a_site_whose_link_is_gone(tmp_path: Path, fault: Fault) -> None:
     async with family(tmp_path) as tree:
-        await tree.site.link.cut()
-        answer = await tree.root.submit(SITE, config("during"), wait=10)
-        assert answer["summary"] == {"succeeded": 1}
+        await fault(tree.site.link)
+        await tree.passes("during")
         await tree.attached("root.west")
         await tree.site.link.heal()
         await tree.attached("root.east")
-        assert (await tree.root.submit(SITE, config("after"), wait=10))["summary"] == {"succeeded": 1}
-
-
-async def test_a_site_whose_link_is_a_black_hole_moves(tmp_path: Path) -> None:
-    async with family(tmp_path) as tree:
-        await tree.site.link.hang()
-        answer = await tree.root.submit(SITE, config("during"), wait=10)
-        assert answer["summary"] == {"succeeded": 1}
-        await tree.attached("root.west")
-        await tree.site.link.heal()
-        await tree.attached("root.east")
+        await tree.passes("after")
 
 
 async def test_a_guest_and_its_own_parent_still_reach_each_other(tmp_path: Path) -> None:
@@ -115,7 +119,7 @@ async def test_an_alternate_that_is_full_sends_on_and_the_grandparent_takes_in(t
         tree = Family(root, east, west, site)
         await eventually(lambda: _knows(site, "root.west"), what="the site has learned of the other region")
         await site.link.hang()
-        assert (await root.submit(SITE, config("during"), wait=15))["summary"] == {"succeeded": 1}
+        await tree.passes("during", wait=15)
         await tree.attached("root")
         assert not west.controller.ways.guests.present
         assert list(root.controller.ways.guests.present) == [SITE]
@@ -133,6 +137,26 @@ async def test_the_host_shows_its_guest_and_says_when_it_is_gone(tmp_path: Path)
         await tree.root.sees(SITE, "offline")
         await tree.site.start()
         await tree.attached("root.west")
+
+
+async def test_a_guest_that_starts_again_begins_where_it_was(tmp_path: Path) -> None:
+    """Also when its parent is healthy by then: it goes back when that has been so for a while, as always."""
+    async with family(tmp_path, fallback_after=1.5) as tree:
+        await tree.site.link.cut()
+        await tree.attached("root.west")
+        await tree.site.stop()
+        await tree.site.link.heal()
+        accepted = tree.site.link.accepted
+        await tree.site.start()
+        ways = tree.site.controller.ways.supervisor
+        assert ways is not None and ways.decider.at == "root.west"
+        assert ways.decider.why == "root.east is dead"
+        await tree.passes("there")
+        assert ways.decider.moves == 0
+        links = [link.path for link in await tree.server(tree.site).leafz() if link.to_parent]
+        assert links == ["root.west"]
+        await tree.attached("root.east")
+        assert ways.decider.moves == 1 and tree.site.link.accepted > accepted
 
 
 async def test_a_site_below_a_guest_is_reached_with_it(tmp_path: Path) -> None:
@@ -156,7 +180,7 @@ async def test_a_site_is_moved_on_purpose_and_belongs_there(tmp_path: Path) -> N
         moved = await tree.root.submit(SITE, {"shim": "tier", "verb": "move", "args": {"parent": "root.west"}}, wait=10)
         assert moved["targets"][SITE]["result"] == {"parent": "root.west"}
         await tree.attached("root.west")
-        assert (await tree.root.submit(SITE, config("there"), wait=10))["summary"] == {"succeeded": 1}
+        await tree.passes("there")
         await tree.site.stop()
         await tree.site.start()
         await tree.attached("root.west")
@@ -174,7 +198,7 @@ async def test_a_tier_in_maintenance_sends_its_children_away_and_takes_them_back
         await tree.root.submit("root.east", {"shim": "tier", "verb": "drain", "args": {"on": True}}, wait=10)
         await tree.attached("root.west")
         await tree.east.stop()
-        assert (await tree.root.submit(SITE, config("meanwhile"), wait=10))["summary"] == {"succeeded": 1}
+        await tree.passes("meanwhile")
         await tree.east.start()
         assert await tree.root.submit(
             "root.east", {"shim": "tier", "verb": "tag", "args": {"set": {"new": ""}}}, wait=10

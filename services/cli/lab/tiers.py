@@ -90,6 +90,8 @@ class TierProcess:
     def _arguments(self, parent: str | None, reach: Mapping[str, int]) -> list[str]:
         pace = self._pace
         arguments = ["--path", self.path, "--state", str(self.directory), "--child-login", LOGIN]
+        # All its tiers share this machine: a way through a sibling would go around the cables.
+        arguments += ["--relays", "0"]
         arguments += [word for path, port in reach.items() for word in ("--reach", f"{path}={netloc(LOOPBACK, port)}")]
         arguments += ["--parent", parent] if parent else []
         arguments += [word for tag in self.tier.tags for word in ("--tag", tag)]

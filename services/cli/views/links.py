@@ -50,6 +50,9 @@ def _head(answer: Answer, now: datetime) -> list[tuple[str, Cell]]:
     if answer["drained"]:
         rows.append(("maintenance", "who is attached here is sent away"))
     rows.append(("guests", f"{len(answer['guests'])} of at most {answer['most_guests']}"))
+    if (relay := answer.get("relay")) is not None and relay["links"]:
+        names = ", ".join(map(safe, relay["siblings"]))
+        rows.append(("passes on", f"{relay['links']} of at most {relay['most']} links of siblings: {names or '?'}"))
     if answer["parent"] is not None and not answer["failover"]:
         rows.append(("failover", "no: it stays where it is"))
     return rows
@@ -60,7 +63,9 @@ def _attached(answer: Answer) -> Cell:
     if at is None:
         return styled("nobody")
     if at == answer["parent"]:
-        return safe(at)
+        via = answer.get("via")
+        why = safe(answer.get("why") or "it was moved")
+        return Text(f"{safe(at)}, by way of {safe(via)}: {why}", style="yellow") if via else safe(at)
     return Text(f"{safe(at)}, as a guest: {safe(answer.get('why') or 'it was moved')}", style="yellow")
 
 
@@ -68,6 +73,8 @@ def _below(answer: Answer, link: Answer) -> list[Cell]:
     guests = {guest["path"] for guest in answer["guests"]}
     is_child = link["path"].rpartition(".")[0] == answer["path"]
     kind = "guest" if link["path"] in guests or not is_child else "child"
+    if via := link.get("via"):
+        kind = f"{kind}, by way of {via}"
     return [link["path"], kind, _milliseconds(link.get("rtt")), size(link["in_bytes"]), size(link["out_bytes"])]
 
 

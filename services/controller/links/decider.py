@@ -9,7 +9,7 @@ it was not for long. A tier that finds nobody stays where it belongs, goes on by
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from leafnodes.probe import Health
@@ -33,9 +33,10 @@ MOST_DAMPED, QUIET = 32, 10
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known at `now` (monotonic). `linked` is the tier at the other end of the link, `answered` whether
-    somebody there or above it was heard a moment ago. `health` is what probes found, by path, `parent` how the tier's
-    own parent is in the eyes of others: online, offline or drained."""
+    """What is known at `now` (monotonic). `linked` is the place by which the link leads up, `answered` whether somebody
+    at its other end or above was heard a moment ago. `health` is what probes found, by place, `parent` how the tier's
+    own parent is in the eyes of others: online, offline or drained. `relays` are the alternates that only pass bytes on
+    to that parent."""
 
     now: float
     linked: str | None
@@ -43,6 +44,7 @@ class Facts:
     alternates: Sequence[str] = ()
     health: Mapping[str, Health] = field(default_factory=dict)
     parent: str | None = None
+    relays: Set[str] = frozenset()
 
     def answers(self, path: str) -> bool:
         """Whether a server was found there."""
@@ -72,9 +74,11 @@ class _Place:
 class Decider:
     """The mind of one link. `home` is where the tier belongs, `at` where it is attached, or on its way to."""
 
-    def __init__(self, home: str, fallback_after: float, rng: random.Random | None = None) -> None:
+    def __init__(
+        self, home: str, fallback_after: float, rng: random.Random | None = None, *, at: str | None = None
+    ) -> None:
         self.home = home
-        self.at = home
+        self.at = at or home
         self.why = ""
         #: How often it was moved.
         self.moves = 0
@@ -118,6 +122,10 @@ class Decider:
             self._tried_since = None
         return self._lost(facts)
 
+    def finds_none(self, facts: Facts) -> bool:
+        """Whether there is nowhere else to go."""
+        return self._choice(facts) is None
+
     def refused(self, now: float) -> None:
         """The tier to which it is attached does not let it stay."""
         self._avoid(self.at, now)
@@ -133,16 +141,17 @@ class Decider:
         self._lost_since = None
         self._healed = 0
         self._avoided.pop(self.at, None)
+        if facts.parent == "drained" and self._ends_at_home(self.at, facts):
+            choice = self._choice(facts)
+            if choice is not None:
+                return self._move(choice, facts.now, f"{self.home} is in maintenance")
+            return Order(again=LATER)
         return self._at_home(facts) if self.at == self.home else self._away(facts)
 
     def _at_home(self, facts: Facts) -> Order:
         if self._home_since is not None and facts.now - self._home_since > QUIET * self.healthy_time:
             self._damping, self._home_since = 1, None
-        if facts.parent == "drained":
-            choice = self._choice(facts)
-            if choice is not None:
-                return self._move(choice, facts.now, f"{self.home} is in maintenance")
-            return Order(again=LATER)
+        self._wanted = False
         return Order()
 
     def _away(self, facts: Facts) -> Order:
@@ -187,10 +196,14 @@ class Decider:
     def _choice(self, facts: Facts) -> str | None:
         """The first place that answers and was not tried in vain lately: home before all others."""
         for path in (self.home, *facts.alternates):
-            is_drained = path == self.home and facts.parent == "drained"
+            is_drained = facts.parent == "drained" and self._ends_at_home(path, facts)
             if path != self.at and facts.answers(path) and not is_drained and not self._is_avoided(path, facts):
                 return path
         return None
+
+    def _ends_at_home(self, path: str, facts: Facts) -> bool:
+        """Whether this place leads to its own parent."""
+        return path == self.home or path in facts.relays
 
     def _is_avoided(self, path: str, facts: Facts) -> bool:
         return path in self._avoided and self._avoided[path].until > facts.now
@@ -223,6 +236,8 @@ class Decider:
 
     def _reason(self, facts: Facts) -> str:
         found = facts.health.get(self.at, Health.UNKNOWN)
+        if self.at in facts.relays and facts.linked is None:
+            return f"{self.at} passes the link on no more"
         if facts.linked is not None:
             return f"nobody answers through {self.at}" + (", which is hung" if found is Health.HUNG else "")
         return f"{self.at} is {'away' if found is Health.UNKNOWN else found.value}"

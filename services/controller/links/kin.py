@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from hashlib import blake2b
 from operator import attrgetter
 
 from bus import paths, subjects
@@ -55,11 +54,9 @@ class Kin:
         self.family = family
 
     @property
-    def alternates(self) -> list[Relative]:
-        """In the order in which they are tried: the parent's siblings, each child in an order of its own, then the
-        grandparent."""
-        uncles = sorted(self.family.uncles, key=lambda uncle: _lot(self._me, uncle.path))
-        return [*uncles, self.family.grandparent] if self.family.grandparent else uncles
+    def routes(self) -> dict[str, places.Route]:
+        """The ways up, by their places, in the order in which they are tried."""
+        return places.routes(self._runtime.settings, self.family)
 
     def told(self, path: str) -> tuple[Family, int]:
         """The family of a cluster below this tier, and its digest: thousands ask again and again."""
@@ -77,9 +74,16 @@ class Kin:
         if above is None:
             return Family()
         siblings = _near(snapshot.hosts.get(above, ()), path)
+        relays = _near(snapshot.relays.get(above, ()), path)
         if above == self._me:
             known = self.family
-            return Family(parent=self._own(), grandparent=known.parent, uncles=known.siblings, siblings=siblings)
+            return Family(
+                parent=self._own(),
+                grandparent=known.parent,
+                uncles=known.siblings,
+                siblings=siblings,
+                relays=relays,
+            )
         higher = paths.parent(above)
         assert higher is not None, path
         return Family(
@@ -87,6 +91,7 @@ class Kin:
             grandparent=self._own() if higher == self._me else self._relative(higher),
             uncles=_near(snapshot.hosts.get(higher, ()), above),
             siblings=siblings,
+            relays=relays,
         )
 
     def state_of_parent(self, path: str) -> str | None:
@@ -113,7 +118,3 @@ def _near(row: Sequence[Relative], path: str) -> list[Relative]:
     start = bisect_right(row, path, key=attrgetter("path"))
     ring = [*row[start : start + NAMED], *row[: min(start, NAMED)]]
     return [one for one in dict.fromkeys(ring) if one.path != path][:NAMED]
-
-
-def _lot(me: str, other: str) -> bytes:
-    return blake2b(f"{me} {other}".encode(), digest_size=8).digest()

@@ -12,6 +12,7 @@ from leafnodes.monitor import LeafLink
 from leafnodes.probe import probe
 from services.controller.links.kin import Kin
 from services.controller.links.ways import Ways
+from services.controller.membership import Membership
 from services.tier.runtime import Runtime
 
 #: How long a probe may take that somebody waits for (seconds).
@@ -21,10 +22,11 @@ PATIENCE = 0.5
 class Report:
     """Gathers what the parts know, and looks at every place anew."""
 
-    def __init__(self, runtime: Runtime, kin: Kin, ways: Ways) -> None:
+    def __init__(self, runtime: Runtime, kin: Kin, ways: Ways, membership: Membership) -> None:
         self._runtime = runtime
         self._kin = kin
         self._ways = ways
+        self._relayed = membership.relayed
 
     async def links(self, request: LinksRequest) -> dict[str, Any]:
         """The shape of `LinksAnswer`."""
@@ -36,18 +38,39 @@ class Report:
             "path": self._runtime.path,
             "parent": paths.parent(self._runtime.path),
             "attached_to": above.path if above else None,
+            "via": mover.uplink.via if mover and above else None,
             "why": mover.decider.why or None if mover else None,
             "moves": mover.decider.moves if mover else 0,
             "failover": mover is not None,
             "drained": self._kin.drained,
             "up": self._up(above) if above else None,
             "places": await self._places(),
-            "below": [_wire(link) for link in sorted(links, key=lambda link: link.path) if not link.to_parent],
+            "below": [
+                {**_wire(link), "via": self._relayed.get(link.path)}
+                for link in sorted(links, key=lambda link: link.path)
+                if not link.to_parent
+            ],
             "guests": [
                 {"path": path, "state": guest.state, "since": guest.since}
                 for path, guest in sorted(guests.present.items())
             ],
             "most_guests": self._runtime.settings.guests,
+            "relay": self._relay(),
+        }
+
+    def _relay(self) -> dict[str, Any] | None:
+        relay = self._runtime.relay
+        if relay is None:
+            return None
+        return {
+            "address": self._runtime.relay_address,
+            "open": relay.is_open(),
+            "links": relay.carried,
+            "most": relay.most,
+            "siblings": self._ways.carried,
+            "up_bytes": relay.traffic.up,
+            "down_bytes": relay.traffic.down,
+            "refused": relay.traffic.refused,
         }
 
     async def _links(self) -> list[LeafLink]:
@@ -65,15 +88,17 @@ class Report:
         return {**_wire(link), "since": mover.uplink.since or None, "reconnects": max(0, mover.uplink.reconnects)}
 
     async def _places(self) -> list[dict[str, Any]]:
-        grandparent = self._kin.family.grandparent
-        places = [(one, "grandparent" if one == grandparent else "parent's sibling") for one in self._kin.alternates]
-        if self._kin.family.parent is not None:
-            places.insert(0, (self._kin.family.parent, "parent"))
-        addresses = [self._ways.address(one) for one, _ in places]
-        found = await asyncio.gather(*(probe(address, PATIENCE) for address in addresses))
+        routes = list(self._kin.routes.values())
+        found = await asyncio.gather(*(probe(route.address, PATIENCE) for route in routes))
         return [
-            {"path": one.path, "address": address, "relation": relation, "health": was.health.value, "took": was.took}
-            for (one, relation), address, was in zip(places, addresses, found, strict=True)
+            {
+                "path": route.place,
+                "address": route.address,
+                "relation": route.relation,
+                "health": was.health.value,
+                "took": was.took,
+            }
+            for route, was in zip(routes, found, strict=True)
         ]
 
 

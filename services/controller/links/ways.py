@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bus import paths, subjects
-from bus.sync import Relative
-from leafnodes.config import address_of
+from bus import subjects
 from services.controller.asker import Asker
 from services.controller.links.guests import Guests
 from services.controller.links.kin import Kin
@@ -36,12 +34,11 @@ class Ways:
         if runtime.server is not None and settings.parent is not None and asker.links and settings.failover:
             self.supervisor = Supervisor(runtime, runtime.server, asker, kin, self.pulse)
 
-    def address(self, place: Relative) -> str:
-        """Where this tier reaches another: host:port."""
-        settings = self._runtime.settings
-        if settings.parent is not None and place.path == paths.parent(settings.path):
-            return address_of(settings.parent)
-        return settings.reach_of.get(place.path, place.leaf)
+    @property
+    def carried(self) -> list[str]:
+        """The siblings whose links this tier passes on, as the parent says."""
+        relay = self._runtime.relay
+        return self._asker.carried if relay is not None and relay.carried else []
 
     async def start(self) -> None:
         """Takes up where the log stands, and listens."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 
 from leafnodes.probe import Health
 from services.controller.links.decider import (
@@ -33,10 +34,12 @@ class World:
         self.answered = True
         self.health = dict(health)
         self.parent: str | None = None
-        self.orders: list[Order] = []
+        self.alternates = [WEST, NORTH]
+        self.relays: set[str] = set()
 
     def look(self) -> Order:
-        facts = Facts(self.now, self.linked, self.answered, (WEST, NORTH), self.health, self.parent)
+        alternates = (*self.alternates, *sorted(self.relays))
+        facts = Facts(self.now, self.linked, self.answered, alternates, self.health, self.parent, self.relays)
         return self.decider.decide(facts)
 
     def run(self, seconds: float) -> list[Order]:
@@ -212,3 +215,57 @@ def test_two_orphans_do_not_move_in_the_same_moment() -> None:
         order = decider.decide(Facts(0.0, None, False, (WEST,), health))
         left.add(round(order.again or 0, 3))
     assert len(left) > 15
+
+
+def relayed(*, alone: bool = True) -> World:
+    """A tier with two siblings, which both reach its parent, and without others if it is alone."""
+    world = World(health=GOOD | {"root.a": Health.GOOD, "root.b": Health.GOOD})
+    world.relays = {"root.a", "root.b"}
+    world.alternates = [] if alone else world.alternates
+    return world
+
+
+def test_a_sibling_is_the_last_resort() -> None:
+    world = relayed(alone=False)
+    world.lose(Health.DEAD)
+    assert world.moves(0.2) == [WEST]
+    world = relayed()
+    world.lose(Health.DEAD)
+    assert world.moves(0.2) == ["root.a"]
+
+
+def test_a_relay_that_ends_is_left_for_the_next_and_home_is_gone_to_when_it_can_be_reached() -> None:
+    world = relayed()
+    world.lose(Health.DEAD)
+    world.run(0.2)
+    world.health["root.a"] = Health.DEAD
+    world.linked, world.answered = None, False
+    assert world.moves(0.3) == ["root.b"]
+    assert world.decider.why == "root.a passes the link on no more"
+    world.health[HOME] = Health.GOOD
+    assert world.moves(12) == [HOME]
+
+
+def test_a_parent_in_maintenance_is_not_reached_through_siblings_either() -> None:
+    world = relayed()
+    world.parent = "drained"
+    assert world.moves(30) == []
+    world.alternates = [WEST]
+    assert world.moves(1) == [WEST]
+    world.parent, world.health[HOME] = "online", Health.DEAD
+    world.alternates = []
+    world.linked, world.answered = None, False
+    world.run(2)
+    assert world.decider.at == "root.a"
+    world.parent, world.alternates = "drained", [WEST]
+    assert world.moves(30) == [WEST]
+
+
+def test_it_begins_where_it_was_and_leaves_that_at_once_if_nobody_is_there() -> None:
+    decider = Decider(HOME, 10.0, random.Random(1), at=WEST)
+    assert decider.decide(Facts(0.0, WEST, True, (WEST, NORTH), GOOD)).move is None
+    decider = Decider(HOME, 10.0, random.Random(1), at=WEST)
+    facts = Facts(0.0, None, False, (WEST, NORTH), GOOD | {WEST: Health.DEAD})
+    again = decider.decide(facts).again
+    assert again is not None and again <= 0.1
+    assert decider.decide(replace(facts, now=again + 0.01)).move == HOME
