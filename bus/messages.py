@@ -27,6 +27,12 @@ from bus.contracts import (
     Verb,
     Wait,
 )
+from bus.join_messages import ApplicantsAnswer as ApplicantsAnswer
+from bus.join_messages import ApplicantsRequest as ApplicantsRequest
+from bus.join_messages import JoinTokenAnswer as JoinTokenAnswer
+from bus.join_messages import JoinTokenRequest as JoinTokenRequest
+from bus.join_messages import RejoinAnswer as RejoinAnswer
+from bus.join_messages import RejoinRequest as RejoinRequest
 from bus.link_messages import LinksAnswer as LinksAnswer
 from bus.link_messages import LinksRequest as LinksRequest
 from bus.object_messages import Object as Object

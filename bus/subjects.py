@@ -127,6 +127,10 @@ def inbox(path: str, user: str | None = None) -> str:
     return prefix if user is None else f"{prefix}.{paths.parse_name(user, 'user')}"
 
 
+CREDENTIALS = b"credentials"
+"""What `wake` says where it is about these, and not about what is in a log."""
+
+
 def wake(path: str) -> str:
     """Tells a cluster that an ancestor has something for it: it should ask."""
     return f"ote.wake.{_checked(path)}"

@@ -41,6 +41,11 @@ REFUSED_CLUSTER = "ote.cluster.refused.v1"
 #: Which key is whose, in the words of the cluster's parent, and that it is so no longer.
 ADMITTED = "ote.cluster.admitted.v1"
 REVOKED = "ote.cluster.revoked.v1"
+#: How a cluster comes to be admitted, and that it shall renew its credentials: these stay in the log of who says it.
+INVITED = "ote.cluster.invited.v1"
+APPLIED = "ote.cluster.applied.v1"
+ACCEPTED = "ote.cluster.accepted.v1"
+ROTATED = "ote.cluster.rotated.v1"
 
 #: What a cluster tells those above of its objects.
 OBSERVED = "ote.object.observed.v1"

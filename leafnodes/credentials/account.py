@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bus import subjects
@@ -11,6 +11,8 @@ from leafnodes.credentials import jwt, scopes
 from leafnodes.credentials.store import Keys, State
 
 NAME, SYSTEM = "OTE", "SYS"
+#: In 2100: a credential that was made before then is void.
+_FOR_EVER = 4_102_444_800
 _CONNECTIONS = "$SYS.ACCOUNT.{}.>"
 
 
@@ -35,10 +37,12 @@ def account(keys: Keys, path: str, state: State) -> str:
         "local_subject": subjects.server_events(),
     }
     signing: list[Any] = [keys.local.public, _scoped(keys.admission.public, path, path)]
-    signing += [_scoped(key, path, parent) for parent, key in sorted(state.carries.items())]
+    hosts = {child: known.public.admission for child, known in state.children.items() if known.hosts}
+    signing += [_scoped(key, path, parent) for parent, key in sorted({**state.carries, **hosts}.items())]
     nats: dict[str, Any] = {"signing_keys": signing, "imports": [heard]}
     if state.revoked:
-        nats["revocations"] = dict(state.revoked)
+        # For ever: whoever was revoked comes back with another key.
+        nats["revocations"] = dict.fromkeys(state.revoked, _FOR_EVER)
     return jwt.account(keys.operator, keys.account.public, NAME, nats)
 
 
@@ -48,7 +52,7 @@ def _scoped(key: str, host: str, parent: str) -> Mapping[str, Any]:
 
 
 def child(
-    keys: Keys, path: str, public: str, *, account: str, carried: tuple[str, ...] = (), life: float | None = None
+    keys: Keys, path: str, public: str, *, account: str, carried: Iterable[str] = (), life: float | None = None
 ) -> str:
     """The credential of a child with this public key, good at the server of `account`, for `life` seconds."""
     name = path.rpartition(".")[2]

@@ -24,11 +24,18 @@ _LIMITS = {"subs": NO_LIMIT, "data": NO_LIMIT, "payload": NO_LIMIT}
 
 
 def sign(
-    key: KeyPair, subject: str, name: str, nats: Mapping[str, Any], *, kind: str, expires: float | None = None
+    key: KeyPair,
+    subject: str,
+    name: str,
+    nats: Mapping[str, Any],
+    *,
+    kind: str,
+    expires: float | None = None,
+    issued: int | None = None,
 ) -> str:
-    """The token with these claims."""
+    """The token with these claims; `issued` is now if not given."""
     claims: dict[str, Any] = {
-        "iat": int(time.time()),
+        "iat": int(time.time()) if issued is None else issued,
         "iss": key.public,
         "name": name,
         "sub": subject,
@@ -43,7 +50,8 @@ def sign(
 
 def operator(key: KeyPair, name: str, system: str) -> str:
     """An operator, which signs itself; `system` is the system account's public key."""
-    return sign(key, key.public, name, {"system_account": system}, kind="operator")
+    # Always the same: a running server takes no other.
+    return sign(key, key.public, name, {"system_account": system}, kind="operator", issued=1)
 
 
 def account(key: KeyPair, public: str, name: str, nats: Mapping[str, Any]) -> str:

@@ -71,11 +71,19 @@ class Link(_Model):
     credential: str
 
 
+class Child(_Model):
+    """A child that was admitted; `hosts`: it has children of its own."""
+
+    public: Public
+    tags: list[str] = []
+    hosts: bool = False
+
+
 class State(_Model):
     """What a tier knows of itself beside its keys. `parent` is the leaf url of its own; `links` are what it may attach
     by, by the path of the host, its own parent among them; `carries` the admission keys of those whose children may
-    attach to this tier; `revoked` public keys and since when (seconds since 1970); `trusted` the cluster keys of the
-    tiers above."""
+    attach to this tier, `cards` the accounts of the tiers that take in its own; `revoked` public keys that count no
+    more; `trusted` the cluster keys of the tiers above; `children` who was admitted here."""
 
     path: str
     tags: list[str] = []
@@ -83,7 +91,9 @@ class State(_Model):
     trusted: dict[str, str] = {}
     links: dict[str, Link] = {}
     carries: dict[str, str] = {}
-    revoked: dict[str, int] = {}
+    cards: dict[str, str] = {}
+    children: dict[str, Child] = {}
+    revoked: list[str] = []
 
 
 class _Seeds(_Model):

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from bus import paths
 from bus.errors import Conflict
-from leafnodes.credentials import account, jwt, keys, scopes
+from leafnodes.credentials import account, jwt, scopes
+from leafnodes.credentials.joining import Admittance, Application, Token
 from leafnodes.credentials.keys import KeyPair
-from leafnodes.credentials.store import Link, Public, State, Store
+from leafnodes.credentials.store import Child, Link, Public, State, Store
 
 #: How long the credential of a cluster is good, if nothing else is said (seconds).
 LIFE = 90 * 86_400.0
+#: It is renewed when so much of its life is left.
+LAST_PART = 0.2
+#: So many siblings take in the children of one that is lost.
+NEIGHBOURS = 8
 SERVICES = "tier"
 
 
@@ -26,6 +33,7 @@ class Credentials:
         self.state = state
         self.keys = store.keys()
         self._files: dict[str, Path] = {}
+        self._borrowed: Path | None = None
         self._write_links()
 
     @classmethod
@@ -68,17 +76,49 @@ class Credentials:
 
     def link_file(self, host: str) -> Path | None:
         """The file with the credential for the server of this tier."""
-        return self._files.get(host)
+        return self._borrowed or self._files.get(host)
 
+    def borrow(self, token: Token) -> None:
+        """Attaches by the credential of a token, until there is one of its own."""
+        self._borrowed = self._store.write_link("token", token.credential, token.seed)
+
+    def give_back(self) -> None:
+        """Attaches by its own credentials."""
+        self._borrowed = None
+
+    def apply(self, token: Token | None = None) -> bytes:
+        """What this tier says to its parent: with a token, or of what it has become."""
+        secret = token.secret if token is not None else None
+        said = Application(path=self.path, public=self.public, token=secret, hosts=bool(self.state.children))
+        return said.pack(self.keys)
+
+    def adopt(self, given: Admittance, *, afresh: bool = False) -> bool:
+        """Keeps what the parent gave; whether anything has changed. A credential that is good for long is kept, unless
+        all shall be new (`afresh`)."""
+        links = {host: link if afresh else self._better(host, link) for host, link in given.links.items()}
+        revoked = sorted({*self.state.revoked, *given.revoked})
+        trusted = {**self.state.trusted, **given.trusted}
+        told = {"links": links, "carries": given.carries, "cards": given.cards}
+        return self.change(**told, trusted=trusted, revoked=revoked)
+
+    def _better(self, host: str, new: Link) -> Link:
+        old = self.state.links.get(host)
+        if old is None or old.account != new.account:
+            return new
+        before, after = jwt.claims(old.credential), jwt.claims(new.credential)
+        same = all(before.get(name) == after.get(name) for name in ("iss", "sub", "nats"))
+        return old if same and not _is_due(before) else new
+
+    @property
+    def due(self) -> bool:
+        """Whether a credential is in the last fifth of its life, or over."""
+        return any(_is_due(jwt.claims(link.credential)) for link in self.state.links.values())
+
+    @property
     def expires(self) -> float | None:
-        """When the first of the credentials for other servers ends (seconds since 1970); None: never."""
-        ends = [jwt.claims(link.credential).get("exp") for link in self.state.links.values()]
-        return min((float(end) for end in ends if end), default=None)
-
-    def issued(self) -> float:
-        """When that for its own parent was made (seconds since 1970)."""
+        """When that for its own parent ends (seconds since 1970); None: never, or there is none."""
         own = self.state.links.get(paths.parent(self.path) or "")
-        return float(jwt.claims(own.credential)["iat"]) if own is not None else time.time()
+        return jwt.claims(own.credential).get("exp") if own is not None else None
 
     def _write_links(self) -> None:
         seed = self.keys.cluster.seed
@@ -86,34 +126,64 @@ class Credentials:
         before = set(self._files.values())
         self._files = {host: self._store.write_link(host, link.credential, seed) for host, link in links}
         # The server may still read those of a moment ago.
-        self._store.sweep({*self._files.values(), *before})
+        self._store.sweep({*self._files.values(), *before, *([self._borrowed] if self._borrowed else [])})
 
     # Down --------------------------------------------------------------------------------------
 
-    def child(
-        self, path: str, public: Public, cards: Mapping[str, str], carried: tuple[str, ...], life: float
-    ) -> dict[str, Link]:
-        """The credentials of a child: for this server, and for those to which it may go when this one is lost: `cards`
-        are their accounts. `carried` are the siblings whose children it may take in."""
-        raw = public.cluster
-        keys.raw(raw, "user")
-        own = account.child(self.keys, path, raw, account=self.public.account, carried=carried, life=life)
-        links = {self.path: Link(account=self.public.account, credential=own)}
-        for host, card in cards.items():
-            token = account.child(self.keys, path, raw, account=card, life=life)
-            links[host] = Link(account=card, credential=token)
-        return links
+    def invite(self, path: str, tags: Sequence[str], parent: str, life: float) -> Token:
+        """A token for this path, good for so many seconds; `parent` is the leaf url of this tier."""
+        pair, expires = KeyPair.make("user"), time.time() + life
+        newcomer = scopes.newcomer(path)
+        credential = account.local(self.keys, pair.public, path, newcomer, tier=self.path, expires=expires)
+        root = self.path.split(".")[0]
+        trusted = {self.path: self.public.cluster}
+        if root in self.state.trusted:
+            trusted[root] = self.state.trusted[root]
+        return Token(
+            path=path,
+            tags=list(tags),
+            expires=expires,
+            parent=parent,
+            trusted=trusted,
+            credential=credential,
+            seed=pair.seed,
+            secret=secrets.token_urlsafe(18),
+        )
 
-    def newcomer(self, path: str, expires: float) -> tuple[str, str]:
-        """A credential for who has a token for this path, and its seed."""
-        pair = KeyPair.make("user")
-        return account.local(
-            self.keys, pair.public, path, scopes.newcomer(path), tier=self.path, expires=expires
-        ), pair.seed
+    def admittance(self, path: str, life: float) -> Admittance:
+        """All that an admitted child is given; its credentials are good for so many seconds."""
+        child, public = self.state.children[path], self.public
+        near = ring(path, self.state.children)
+        behind = {sibling for sibling in self.state.children if path in ring(sibling, self.state.children)}
+        carried = {sibling for sibling in behind if self.state.children[sibling].hosts}
+        own = self._issue(path, child.public, public.account, life, carried)
+        # When this tier is lost its children find others: its siblings, and its own parent.
+        above = {host: link.account for host, link in self.state.links.items() if host == paths.parent(self.path)}
+        elsewhere = {**self.state.cards, **above}
+        return Admittance(
+            state="admitted",
+            links={
+                self.path: own,
+                **{host: self._issue(path, child.public, card, life) for host, card in elsewhere.items()},
+            },
+            carries={sibling: self.state.children[sibling].public.admission for sibling in sorted(carried)},
+            cards={sibling: self.state.children[sibling].public.account for sibling in near},
+            trusted={**self.state.trusted, self.path: public.cluster},
+            revoked=list(self.state.revoked) if carried or child.hosts else [],
+        )
 
-    def revoke(self, public: str, now: float) -> None:
-        """Nobody connects by this key any more."""
-        self.change(revoked={**self.state.revoked, public: int(now)})
+    def _issue(self, path: str, public: Public, host: str, life: float, carried: Iterable[str] = ()) -> Link:
+        token = account.child(self.keys, path, public.cluster, account=host, carried=carried, life=life)
+        return Link(account=host, credential=token)
+
+    def admit(self, path: str, child: Child) -> bool:
+        """This is a child from now on; whether that is news."""
+        return self.change(children={**self.state.children, path: child})
+
+    def revoke(self, public: str) -> bool:
+        """Nobody connects by this key any more; whether that is news."""
+        left = {path: child for path, child in self.state.children.items() if child.public.cluster != public}
+        return self.change(revoked=sorted({*self.state.revoked, public}), children=left)
 
     # Inside ------------------------------------------------------------------------------------
 
@@ -136,3 +206,15 @@ class Credentials:
         pair = KeyPair.make("user")
         token = account.local(self.keys, pair.public, name, permissions, tier=self.path)
         return self._store.write_user(name, token, pair.seed)
+
+
+def ring(path: str, siblings: Iterable[str]) -> list[str]:
+    """The siblings that follow this one, in order of path, closed to a ring."""
+    others = sorted({*siblings} - {path})
+    start = bisect_right(others, path)
+    return [*others[start:], *others[:start]][:NEIGHBOURS]
+
+
+def _is_due(claims: dict[str, Any]) -> bool:
+    end, begin = claims.get("exp"), claims["iat"]
+    return end is not None and end - time.time() < LAST_PART * (end - begin)

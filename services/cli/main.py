@@ -40,6 +40,11 @@ _COMMANDS = {
     "Tiers": {
         "tier": ("tier:tier", "Runs one tier: its server, its log and its services."),
         "init": ("init:init", "Makes the credentials of the root of a tree."),
+        "join-token": ("admission:join_token", "Gives out a token for a new child of a tier."),
+        "join": ("join:join", "Makes this machine a tier of the tree that gave the token."),
+        "accept": ("admission:accept", "Admits who has a token and waits; or lists who does."),
+        "revoke": ("admission:revoke", "Lets a cluster in no more, and cuts its link."),
+        "rotate": ("admission:rotate", "Renews the credentials of clusters."),
         "user": ("init:user", "Makes a credential for somebody who asks a tier, or for a shim."),
         "shim": ("shim:app", "Checks shims."),
         "store": ("store:app", "Checks, repairs and compacts a tier's log file."),

@@ -44,6 +44,7 @@ def tier(
     client_login: str | None = None,
     child_login: str | None = None,
     advertise: str | None = None,
+    credential_life: Span | None = None,
     failover: Annotated[bool | None, Parameter(negative="--no-failover")] = None,
     fallback_after: Span | None = None,
     reach: Annotated[list[str] | None, Parameter(metavar="PATH=HOST:PORT", negative=())] = None,
@@ -112,6 +113,8 @@ def tier(
         USER:PASSWORD of children; one is made, and kept, if not given.
     advertise
         The host under which children, and those who have lost their parent, reach this tier; --host if not given.
+    credential_life
+        How long the credentials are good that it gives its children; 90d if not given. They renew them in time.
     failover
         Attach elsewhere when the parent is lost; so it does, unless --no-failover is given. All tiers of a tree that
         shall help each other take the same --child-login.
@@ -169,6 +172,7 @@ def tier(
         "client_login": client_login,
         "child_login": child_login,
         "advertise": advertise,
+        "credential_life": credential_life,
         "failover": failover,
         "fallback_after": fallback_after,
         "reach": reach,

@@ -7,8 +7,10 @@ from typing import Any
 from bus import messages as m
 from bus import subjects
 from bus.micro import Service
+from services.controller.admission import Admission
 from services.controller.commands import Commands
 from services.controller.events import Events
+from services.controller.keeper import Keeper
 from services.controller.links.report import Report
 from services.controller.objects import Objects
 from services.controller.overview import Overview
@@ -68,3 +70,10 @@ def local_api(
     service.endpoint("status", subjects.local("status"), m.StatusRequest, status)
     service.endpoint("links", subjects.local("links"), m.LinksRequest, report.links)
     return service
+
+
+def admission_api(service: Service, admission: Admission, keeper: Keeper) -> None:
+    """What a tier with credentials answers besides."""
+    service.endpoint("join_token", subjects.local("join_token"), m.JoinTokenRequest, admission.token)
+    service.endpoint("applicants", subjects.local("applicants"), m.ApplicantsRequest, admission.applicants)
+    service.endpoint("rejoin", subjects.local("rejoin"), m.RejoinRequest, keeper.rejoin)

@@ -7,13 +7,15 @@ from collections.abc import Set
 
 from bus.types import FINALS, STARTED
 from services.controller import interest
+from services.controller.admission import Admission
 from services.controller.answerer import Answerer
-from services.controller.api import local_api
+from services.controller.api import admission_api, local_api
 from services.controller.asker import Asker
 from services.controller.commands import Commands
 from services.controller.events import Events
 from services.controller.inbound import Inbound
 from services.controller.interest import Interest
+from services.controller.keeper import Keeper
 from services.controller.links.kin import Kin
 from services.controller.links.report import Report
 from services.controller.links.ways import Ways
@@ -48,6 +50,9 @@ class Controller:
         self.asker = Asker(
             runtime, self.inbound, renewed=self.membership.announce, greeted=self.membership.beat, kin=self.kin
         )
+        own = runtime.credentials
+        self.admission = Admission(runtime, own) if own is not None else None
+        self.keeper = Keeper(runtime, own, self.asker) if own is not None else None
         self.ways = Ways(runtime, self.registry, self.asker, self.kin)
         self.inbound.stored.connect(self.ways.relay.see)
         self._mail = Interest(runtime.bus, self.inbound.on_mail)
@@ -72,6 +77,8 @@ class Controller:
         self._api = local_api(
             runtime, self.commands, self.registry, overview, Events(runtime), queries, objects, undo, report
         )
+        if self.admission is not None and self.keeper is not None:
+            admission_api(self._api, self.admission, self.keeper)
 
     async def start(self) -> None:
         """Takes up where the log stands, listens, and opens the local API last."""
@@ -84,6 +91,9 @@ class Controller:
         await self._listen()
         await self._answerer.start()
         await self.ways.start()
+        if self.admission is not None and self.keeper is not None:
+            await self.admission.start()
+            await self.keeper.start()
         await self._runtime.bus.flush()
         if self._answers:
             await self._api.start()
@@ -96,6 +106,9 @@ class Controller:
             group.create_task(self.membership.run(), name="membership")
             group.create_task(self.asker.run(), name="asker")
             group.create_task(self.ways.run(), name="ways up and down")
+            if self.admission is not None and self.keeper is not None:
+                group.create_task(self.admission.run(), name="admission")
+                group.create_task(self.keeper.run(), name="credentials")
             if "shims" not in self._runtime.settings.services:
                 group.create_task(self._follow_host(), name="follow the host")
 

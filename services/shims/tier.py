@@ -11,6 +11,7 @@ from bus.errors import OteError
 from bus.event import Draft, Event
 from bus.shim_messages import DescribeAnswer, WatchAnswer
 from bus.types import ANNOUNCED, PREFERRED
+from services.shims import children
 from services.shims.base import Answer, Request, Verb, description_of
 from services.tier import places, tagging
 from services.tier.settings import TIER_SHIM
@@ -25,6 +26,9 @@ class TierShim:
         "tag": Verb(True, lambda args: frozenset({"tags"}), "{set?: {KEY: VALUE}, unset?: [KEY]}"),
         "drain": Verb(True, lambda args: frozenset({"tags"}), "{on: BOOLEAN}"),
         "move": Verb(True, lambda args: frozenset({"place"}), "{parent: PATH}"),
+        "accept": Verb(True, lambda args: frozenset({"children"}), "{path: PATH}"),
+        "revoke": Verb(True, lambda args: frozenset({"children"}), "{path: PATH}"),
+        "rotate": Verb(True, lambda args: frozenset({"credentials"}), "{}"),
     }
 
     async def describe(self) -> DescribeAnswer:
@@ -37,7 +41,14 @@ class TierShim:
 
     def execute_in(self, tx: Reader[Event], request: Request) -> tuple[Answer, list[Draft]]:
         """What the verb asks for, as events of this cluster."""
-        verbs = {"tag": self._tag, "drain": self._drain, "move": self._move}
+        verbs = {
+            "tag": self._tag,
+            "drain": self._drain,
+            "move": self._move,
+            "accept": children.accept,
+            "revoke": children.revoke,
+            "rotate": children.rotate,
+        }
         if request.verb not in verbs:
             return Answer.failed("unknown-verb", f"no verb {request.verb!r}: there are {', '.join(verbs)}"), []
         return verbs[request.verb](tx, request)

@@ -49,6 +49,9 @@ class TierSettings(BaseSettings):
     )
     child_login: str | None = Field(None, description="USER:PASSWORD of children; none: one is made, and kept")
     advertise: str | None = Field(None, description="Host under which children reach this tier; none: `host`")
+    credential_life: float = Field(
+        90 * 86_400.0, gt=0, description="How long the credentials are good that it gives its children"
+    )
     failover: bool = Field(True, description="Whether it attaches elsewhere when its parent is lost")
     fallback_after: float = Field(
         10.0, gt=0, description="How long its own parent must have been healthy before it goes back"

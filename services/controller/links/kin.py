@@ -55,8 +55,10 @@ class Kin:
 
     @property
     def routes(self) -> dict[str, places.Route]:
-        """The ways up, by their places, in the order in which they are tried."""
-        return places.routes(self._runtime.settings, self.family)
+        """The ways up, by their places, in the order in which they are tried: those that let this tier in."""
+        ways = places.routes(self._runtime.settings, self.family)
+        own = self._runtime.credentials
+        return {place: way for place, way in ways.items() if own is None or own.link_file(way.host) is not None}
 
     def told(self, path: str) -> tuple[Family, int]:
         """The family of a cluster below this tier, and its digest: thousands ask again and again."""
