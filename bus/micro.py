@@ -1,7 +1,8 @@
 """A service of a tier's API: endpoints that `nats micro` can list and `nats req` can ask (ADR-32).
 
 nats-py's own layer answers one request after the other, so that one that waits delays all. Here each
-is a task of its own; an endpoint has room for so many at once, and as many again may wait.
+is a task of its own; an endpoint has room for so many at once, and as many again may wait. Large requests are
+bounded by their bytes as well: who asks for more than a service has room for is told so, and asks again.
 
 Requests are JSON or msgpack and answered in kind. An error is answered as `{"error": {"code", "message",
 "field"?, "hint"?}}` with the headers `Nats-Service-Error` and `Nats-Service-Error-Code`.
@@ -30,6 +31,8 @@ R = TypeVar("R", bound=BaseModel)
 Body = Mapping[str, Any] | Answer
 
 DEFAULT_LIMIT = 256
+HELD_BYTES = 64_000_000
+"""Of the requests that a service is answering, or that wait."""
 STOP_GRACE = 5.0
 """Seconds that requests have to end when their service stops."""
 MAX_ERROR_HEADER = 500
@@ -93,6 +96,7 @@ class Service:
         self._endpoints: list[Endpoint[Any]] = []
         self._subscriptions: list[Subscription] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._held = 0
 
     def endpoint(
         self,
@@ -170,12 +174,16 @@ class Service:
     # Requests --------------------------------------------------------------------------------
 
     def _take(self, endpoint: Endpoint[Any], message: Message) -> None:
-        if endpoint.active >= 2 * endpoint.limit:
+        size = len(message.data)
+        too_large = self._held > 0 and self._held + size > HELD_BYTES
+        if too_large or endpoint.active >= 2 * endpoint.limit:
             endpoint.requests += 1
-            busy = Unavailable(f"{endpoint.name} is busy with {endpoint.active} requests", hint="ask again later")
+            what = f"{self._held:,} bytes of requests" if too_large else f"{endpoint.active} requests"
+            busy = Unavailable(f"{endpoint.name} is busy with {what}", hint="ask again later")
             _answer_error(endpoint, message, busy, wire.JSON)
             return
         endpoint.active += 1
+        self._held += size
         task = asyncio.create_task(self._serve(endpoint, message), name=f"{self._about['name']} {endpoint.name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -207,6 +215,7 @@ class Service:
             _answer_error(endpoint, message, internal, content_type)
         finally:
             endpoint.active -= 1
+            self._held -= len(message.data)
 
 
 def semantic(version: str) -> str:

@@ -13,6 +13,8 @@ from services.shims.base import Answer
 
 #: A result above this (bytes) does not travel; the final says how large it was.
 RESULT_LIMIT = 256 * 1024
+#: A text of an error above this (characters) is cut: events must fit into messages, whatever a shim says.
+TEXT_LIMIT = 8 * 1024
 
 Final = tuple[str, Mapping[str, Any]]
 
@@ -29,7 +31,12 @@ def of_answer(answer: Answer) -> Final:
     if answer.ok:
         return types.SUCCEEDED, said
     error = answer.error.body() if answer.error is not None else {"code": "failed", "message": "no reason given"}
-    return types.FAILED, {"error": error, **said}
+    return types.FAILED, {"error": {name: short(text) for name, text in error.items()}, **said}
+
+
+def short(text: str) -> str:
+    """The text, cut if it is too long to travel."""
+    return text if len(text) <= TEXT_LIMIT else f"{text[:TEXT_LIMIT]}... ({len(text) - TEXT_LIMIT:,} characters more)"
 
 
 def _result(result: Any) -> Mapping[str, Any]:

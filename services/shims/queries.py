@@ -102,7 +102,7 @@ class Queries:
             message = f"the result takes {len(packed):,} bytes, the limit is {finals.RESULT_LIMIT:,}: ask for less"
             answer = Answer.failed("too-large", message)
         error = answer.error or ShimError("failed", "no reason given")
-        return self._pack(False, error=TargetError(code=error.code, message=error.message))
+        return self._pack(False, error=TargetError(code=finals.short(error.code), message=finals.short(error.message)))
 
     def _pack(self, ok: bool, result: object = None, error: TargetError | None = None) -> bytes:
         return Said(path=self._runtime.path, ok=ok, result=result, error=error).pack()

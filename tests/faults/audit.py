@@ -87,9 +87,13 @@ def miscounted(log: LogView, counter: Path) -> Iterator[str]:
             yield f"{log.path}: {command} was counted and says {finals}"
     for command in times.keys() - log.received.keys():
         yield f"{log.path}: {command} was counted and never received"
-    turns = [log.received[command].seq or 0 for command in times if command in log.received]
-    if turns != sorted(turns):
-        yield f"{log.path}: commands were counted out of order"
+    lanes = {event.data["command"]: event.data.get("lane") for event in _for_counter(log)}
+    for lane in {None, *lanes.values()}:
+        # What has a lane overlaps with other lanes, and with nothing else.
+        mine = [command for command in times if command in log.received and lanes.get(command) in (lane, None)]
+        turns = [log.received[command].seq or 0 for command in mine]
+        if turns != sorted(turns):
+            yield f"{log.path}: commands{f' of {lane}' if lane else ''} were counted out of order"
 
 
 def waits(status: Mapping[str, Any], link: Mapping[str, Any]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import select
 import signal
 import sys
@@ -187,6 +188,12 @@ class Tier:
             signal.pidfd_send_signal(self._handle, number)
 
     @property
+    def memory(self) -> int:
+        """What its process holds of the machine's memory (bytes)."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * resource.getpagesize()
+
+    @property
     def frozen(self) -> bool:
         """Whether its process is stopped by a signal."""
         assert self._process is not None
@@ -295,6 +302,10 @@ class Tree:
             process.kill()
         await process.wait()
 
+    def tell_counting(self, path: str, number: signal.Signals) -> None:
+        """Sends the counting shim of a tier a signal."""
+        self._counting[path].send_signal(number)
+
     async def joined(self) -> None:
         """Returns when every tier holds every cluster below it to be online."""
         await eventually(self._all_online, START, what="every tier knows all that is below it")
@@ -312,6 +323,9 @@ class Tree:
 
     async def restore(self) -> None:
         """Takes every fault away: what is stopped goes on, what is dead is started, what is cut is healed."""
+        for path, shim in self._counting.items():
+            if shim.returncode is None:
+                self.tell_counting(path, signal.SIGCONT)
         for tier in self.tiers.values():
             disarm(tier.state)
             disks.slow_down(tier.state, 0.0)

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from typing import Any
 
-from bus.errors import NotFound, Unavailable
+from bus.errors import BadRequest, NotFound, Unavailable
 from bus.event import new_id
 from tests.faults.kit import Tree
 
@@ -37,7 +37,7 @@ class Load:
                     answer = await self._tree[origin].call("submit", body)
                 except Unavailable:
                     await asyncio.sleep(AGAIN)
-                except NotFound:
+                except (BadRequest, NotFound):
                     if maybe:
                         break
                     raise

@@ -91,6 +91,11 @@ class World:
         self.logs[target].refresh()
         return [FINALS[event.type] for event in self.logs[target].finals[command]]
 
+    def finals_at(self, target: str) -> set[str]:
+        """The commands of which a target has said what became of them."""
+        self.logs[target].refresh()
+        return {command for command, finals in self.logs[target].finals.items() if finals}
+
     def states(self) -> dict[str, int]:
         """How the commands ended, counted over all targets."""
         finals = [finals[-1] for log in self.logs.values() for finals in log.finals.values() if finals]

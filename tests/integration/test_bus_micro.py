@@ -13,7 +13,7 @@ import msgpack
 import pytest
 from nats.aio.client import Client
 
-from bus import wire
+from bus import micro, wire
 from bus.client import Bus, NoAnswer
 from bus.contracts import Answer, Request
 from bus.errors import Conflict, NotFound, Unavailable
@@ -208,6 +208,24 @@ async def test_an_endpoint_has_room_for_so_many_others_wait_and_then_it_is_busy(
     shop.gate.set()
     assert [answer["sum"] for answer in await asyncio.gather(*asked)] == list(range(8))
     assert await bus.call("shop.wait", {"a": 10}, timeout=30) == {"sum": 10}
+
+
+async def test_large_requests_are_bounded_by_their_bytes(shop: Shop, bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(micro, "HELD_BYTES", 2_000)
+
+    async def large(subject: str, size: int) -> Any:
+        answer = await bus.request(subject, b'{"a": 1}'.ljust(size), timeout=30)
+        return answer.headers.get(wire.SERVICE_ERROR) or json.loads(answer.data)
+
+    asked = [asyncio.create_task(large("shop.wait", 700)) for _ in range(2)]
+    await eventually(lambda: shop.waiting == 2)
+    for subject in ("shop.wait", "shop.add"):
+        assert re.search("is busy with 1,400 bytes of requests", await large(subject, 700))
+    assert await large("shop.add", 500) == {"sum": 2}
+    shop.gate.set()
+    assert await asyncio.gather(*asked) == [{"sum": 1}] * 2
+    # One alone is always taken.
+    assert await large("shop.add", 5_000) == {"sum": 2}
 
 
 async def test_stop_lets_requests_end_and_takes_no_more(bus: Bus) -> None:
