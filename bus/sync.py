@@ -78,7 +78,7 @@ class Ship(_Message):
     kind: Literal["ship"] = "ship"
     epoch: str
     events: list[bytes]
-    floors: list[StreamPosition] = []
+    floors: list[StreamPosition] = Field(default_factory=list)
 
 
 class AskStreams(_Message):
@@ -117,9 +117,9 @@ class Family(_Message):
 
     parent: Relative | None = None
     grandparent: Relative | None = None
-    uncles: list[Relative] = []
-    siblings: list[Relative] = []
-    relays: list[Relative] = []
+    uncles: list[Relative] = Field(default_factory=list)
+    siblings: list[Relative] = Field(default_factory=list)
+    relays: list[Relative] = Field(default_factory=list)
 
     @property
     def digest(self) -> int:
@@ -146,11 +146,11 @@ class Answer(_Message):
     #: family
     family: Family | None = None
     #: mail, streams; up to its floor, what has not come of a mailbox was compacted away: its target had received it
-    events: list[bytes] = []
-    floors: list[MailPosition] = []
+    events: list[bytes] = Field(default_factory=list)
+    floors: list[MailPosition] = Field(default_factory=list)
     more: bool = False
     #: held, ship
-    held: list[StreamPosition] = []
+    held: list[StreamPosition] = Field(default_factory=list)
     #: hello: why the asker is not admitted
     refused: str | None = None
     #: any: why there is no answer

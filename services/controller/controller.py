@@ -134,6 +134,6 @@ class Controller:
     async def _listen(self) -> None:
         """Hears what is for this cluster and those below, as their tags are now."""
         me, rows = self._runtime.path, self.registry.snapshot.rows
-        await self._mail.update(interest.mail(me, [row.tags for row in rows.values()]))
+        await self._mail.update(interest.mail(me, (row.tags for row in rows.values())))
         own = rows.get(me)
         await self._queries.update(interest.queries(me, own.tags) if own is not None and own.shims else set())

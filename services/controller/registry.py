@@ -6,11 +6,11 @@ A cluster behind one that is offline is offline too, whatever was heard of it la
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from operator import attrgetter
 
 import structlog
 
@@ -50,29 +50,37 @@ class Snapshot:
     @cached_property
     def hosts(self) -> dict[str, list[Relative]]:
         """For each tier its children to which others could attach, in order of path."""
-        return self._children(attrgetter("leaf"))
+        return self._children(_leaf)
 
     @cached_property
     def relays(self) -> dict[str, list[Relative]]:
         """For each tier its children that pass the links of their siblings on, in order of path."""
-        return self._children(attrgetter("relay"))
+        return self._children(_relay)
 
-    def _children(self, address: Callable[[ClusterRow], str]) -> dict[str, list[Relative]]:
+    def _children(self, address: Callable[[ClusterRow], str | None]) -> dict[str, list[Relative]]:
         found: dict[str, list[Relative]] = {}
         for path in sorted(self.rows):
             row = self.rows[path]
-            if address(row) and row.parent is not None and not row.drained:
-                found.setdefault(row.parent, []).append(Relative(path, address(row)))
+            if row.parent is not None and (reached := address(row)) is not None:
+                found.setdefault(row.parent, []).append(Relative(path, reached))
         return found
 
     @cached_property
     def guests(self) -> dict[str, str]:
         """The clusters that are attached elsewhere than to their parent, and to whom."""
-        return {
-            path: row.attached_to
-            for path, row in self.rows.items()
-            if row.moved[1] and row.attached_to is not None and row.attached_to != row.parent
-        }
+        return {path: host for path, row in self.rows.items() if (host := _host(row)) is not None}
+
+    def merged(self, found: dict[str, ClusterRow]) -> Snapshot:
+        """The next moment, in which these clusters are so. What they change nothing of is not made anew: with
+        thousands, which come one after the other, that would be most of what each of them costs."""
+        rows = self.rows | found
+        if len(rows) > len(self.rows):
+            rows = dict(sorted(rows.items()))
+        made = Snapshot(rows)
+        for name, tells in (("hosts", _leaf), ("relays", _relay), ("guests", _host)):
+            if name in self.__dict__ and all(_same(tells, self.rows.get(path), row) for path, row in found.items()):
+                made.__dict__[name] = self.__dict__[name]
+        return made
 
     def state(self, path: str) -> tuple[str, str | None, str | None]:
         """(online | offline | unknown, since, reason) as seen from this tier."""
@@ -100,6 +108,25 @@ class Snapshot:
         return bool(shims) if kind is None else any(shim.get("kind") == kind for shim in shims)
 
 
+def _leaf(row: ClusterRow) -> str | None:
+    """Where others can attach to this cluster."""
+    return row.leaf if row.leaf and not row.drained else None
+
+
+def _relay(row: ClusterRow) -> str | None:
+    """Where this cluster passes the links of its siblings on."""
+    return row.relay if row.relay and not row.drained else None
+
+
+def _host(row: ClusterRow) -> str | None:
+    """To whom this cluster is attached, if not to its parent."""
+    return row.attached_to if row.moved[1] and row.attached_to != row.parent else None
+
+
+def _same(tells: Callable[[ClusterRow], str | None], before: ClusterRow | None, after: ClusterRow) -> bool:
+    return tells(after) == (tells(before) if before is not None else None)
+
+
 class Registry:
     """Follows the log; `snapshot` is what was committed a moment ago."""
 
@@ -111,6 +138,7 @@ class Registry:
         #: What the next reading is of: all, or these clusters.
         self._all = True
         self._changed: set[str] = set()
+        self._read_last = -math.inf
 
     async def start(self) -> None:
         """Reads the projection."""
@@ -129,11 +157,12 @@ class Registry:
 
     async def _read(self) -> None:
         async with self._reading:
+            await asyncio.sleep(self._read_last + DEBOUNCE - time.monotonic())
             # Whoever asks from here on may want to see what comes after this reading.
             self._next = None
             whole, changed = self._all or len(self._changed) > SEVERAL, self._changed
             self._all, self._changed = False, set()
-            me, known = self._runtime.path, {} if whole else self.snapshot.rows
+            me = self._runtime.path
             wanted = [path for path in changed if paths.is_under(path, me)]
             try:
                 rows = await self._runtime.log.read(
@@ -143,10 +172,8 @@ class Registry:
                 self._all = True
                 raise
             found = {row.path: _sound(row) for row in rows if paths.is_path(row.path)}
-            merged = known | found
-            if known and len(merged) > len(known):
-                merged = dict(sorted(merged.items()))
-            self.snapshot = Snapshot(merged)
+            self.snapshot = Snapshot(found) if whole else self.snapshot.merged(found)
+            self._read_last = time.monotonic()
 
     async def run(self, refreshed: Callable[[Set[str] | None], Awaitable[None]]) -> None:
         """Follows what is said of clusters, and tells when the snapshot is new, and of which of them (None: of all)."""
