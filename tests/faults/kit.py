@@ -38,7 +38,7 @@ SMALL: Mapping[str, list[str]] = {
 }
 PACE = ["--heartbeat", "0.2", "--sync-interval", "0.3"]
 #: A whole tree may start at once, beside others.
-START, ANSWER = 60.0, 1.0
+START, ANSWER = 120.0, 1.0
 
 
 class Tier:
@@ -132,7 +132,7 @@ class Tier:
         async with asyncio.timeout(deadline):
             return await self._process.wait()
 
-    async def end(self, deadline: float = 30.0) -> None:
+    async def end(self, deadline: float = 60.0) -> None:
         """SIGTERM: it ends in order, and its server with it."""
         self._signal(signal.SIGTERM)
         code = await self.ended(deadline)

@@ -25,7 +25,7 @@ async def _play(directory: Path, seed: str, count: int) -> Rounds:
     return rounds
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 async def test_whatever_happens_every_promise_is_kept(tmp_path: Path) -> None:
     rounds = await _play(tmp_path, SEED, ROUNDS)
     assert rounds.table.all.rounds == ROUNDS
