@@ -15,7 +15,7 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
-from bench import command, failover, log, many, security
+from bench import command, failover, log, many, orphans, security
 from bench.harness import Result, save
 
 CASES: dict[str, Callable[[], Awaitable[list[Result]]]] = {
@@ -28,6 +28,7 @@ CASES: dict[str, Callable[[], Awaitable[list[Result]]]] = {
     "crowd": many.crowds,
     "failover": failover.failover,
     "fall-back": failover.fall_back,
+    "orphans": orphans.orphans,
     "signatures": security.signatures,
 }
 

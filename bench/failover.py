@@ -173,7 +173,7 @@ async def stand(fallback_after: str) -> AsyncIterator[Stand]:
         yield made
 
 
-def _within(case: str, values: Sequence[float], goal: float, unit: str) -> Result:
+def within(case: str, values: Sequence[float], goal: float, unit: str) -> Result:
     """A case with a goal of its own: the median."""
     mine = statistics.median(values)
     ratio = mine / goal if goal else mine
@@ -216,10 +216,10 @@ async def failover() -> list[Result]:
         holes = await _lost(tree, HANGS, tree.link.hang, tree.link.heal)
         unkept = await tree.unkept()
     return [
-        _within(f"parent killed, first command through the alternate, median of {KILLS}", killed, 500.0, "ms"),
-        _within(f"parent stopped (hung), the same, median of {HANGS}", hung, 2000.0, "ms"),
-        _within(f"link a black hole, the same, median of {HANGS}", holes, 2000.0, "ms"),
-        _within("lost, doubled or reordered in these", [float(unkept.total())], 0.0, "commands"),
+        within(f"parent killed, first command through the alternate, median of {KILLS}", killed, 500.0, "ms"),
+        within(f"parent stopped (hung), the same, median of {HANGS}", hung, 2000.0, "ms"),
+        within(f"link a black hole, the same, median of {HANGS}", holes, 2000.0, "ms"),
+        within("lost, doubled or reordered in these", [float(unkept.total())], 0.0, "commands"),
     ]
 
 
@@ -234,8 +234,8 @@ async def fall_back() -> list[Result]:
             outages.append(await _outage(tree))
         unkept = await tree.unkept()
     return [
-        _within(f"fall-back, longest pause it adds to a steady stream, median of {FALLBACKS}", outages, 50.0, "ms"),
-        _within("lost, doubled or reordered in these", [float(unkept.total())], 0.0, "commands"),
+        within(f"fall-back, longest pause it adds to a steady stream, median of {FALLBACKS}", outages, 50.0, "ms"),
+        within("lost, doubled or reordered in these", [float(unkept.total())], 0.0, "commands"),
     ]
 
 

@@ -156,25 +156,25 @@ _COSTS = {
 async def _crowd(size: int) -> dict[str, float]:
     more = {"heartbeat": BEAT, "sync_interval": ASK}
     async with chain(0, **more) as tree:
-        cpu, memory = _cpu(os.getpid()), _memory(os.getpid())
+        used, held = cpu(os.getpid()), memory(os.getpid())
         async with crowd([(f"root.c{n}", tree.urls[0]) for n in range(size)], **more):
             await _online(tree.controller, size)
-            joined = _cpu(os.getpid()) - cpu
+            joined = cpu(os.getpid()) - used
             await asyncio.sleep(ASK)
-            cpu, grown = _cpu(os.getpid()), _memory(os.getpid()) - memory
+            used, grown = cpu(os.getpid()), memory(os.getpid()) - held
             await asyncio.sleep(IDLE)
-            idle = (_cpu(os.getpid()) - cpu) / IDLE
+            idle = (cpu(os.getpid()) - used) / IDLE
             if (still := _there(tree.controller)) < size:
                 raise RuntimeError(f"only {still} of {size} clusters are still online")
     return dict(zip(_COSTS, (joined / size * 1e3, idle / size * 1e6, grown / size / 1024), strict=True))
 
 
-def _cpu(pid: int) -> float:
+def cpu(pid: int) -> float:
     """Seconds of processor time."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _memory(pid: int) -> float:
+def memory(pid: int) -> float:
     """Resident bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -84,7 +84,8 @@ class LinkProxy:
         self.up = Lane()
         self.down = Lane()
         self.accepted = 0
-        self._target = (target_host, target_port)
+        #: Whom it dials; connections that are there stay where they are.
+        self.target = (target_host, target_port)
         self._held: socket.socket | None = None
         self._listener: asyncio.Server | None = None
         self._links: set[_Link] = set()
@@ -164,7 +165,7 @@ class LinkProxy:
         ends = [link.near]
         try:
             await self.up.passing.wait()
-            far_reader, far_writer = await asyncio.open_connection(*self._target, limit=CHUNK)
+            far_reader, far_writer = await asyncio.open_connection(*self.target, limit=CHUNK)
             ends.append(far_writer)
             async with asyncio.TaskGroup() as group:
                 for source, sink, lane in ((reader, far_writer, self.up), (far_reader, link.near, self.down)):

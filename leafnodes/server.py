@@ -8,7 +8,9 @@ new one started on the same ports.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -28,6 +30,9 @@ from leafnodes.runner import GRACE, PortTaken, Runner
 ATTEMPTS = 5
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
 STABLE = 10.0
+#: What a server says that is still about to end the link that it had there; how long that may take, and between two
+#: attempts (seconds).
+AGAIN, BUSY, PAUSE = "try again", 5.0, 0.05
 WILDCARDS = {"0.0.0.0": LOOPBACK, "::": "::1"}
 DEFAULTS = Tuning()
 
@@ -203,15 +208,25 @@ class NatsServer:
         async with self._lock:
             await self._reload()
 
-    async def _reload(self) -> None:
-        if self._process is None or not self._process.alive():
-            return
-        try:
-            await self._runner.reload(self._process, self._config())
-        except Unavailable:
-            # One that has just died reads it when it is started again.
-            if self._process.alive():
-                raise
+    async def relink(self) -> None:
+        """Makes the link to the parent anew: the server forgets what it holds against it. Unavailable if the server
+        refused: it has the link again when it is started again."""
+        async with self._lock:
+            config = self._config()
+            await self._reload(replace(config, parents=()))
+            await self._reload(config)
+
+    async def _reload(self, config: ServerConfig | None = None) -> None:
+        config, end = config or self._config(), time.monotonic() + BUSY
+        while self._process is not None and self._process.alive():
+            try:
+                return await self._runner.reload(self._process, config)
+            except Unavailable as error:
+                if AGAIN in error.message and time.monotonic() < end:
+                    await asyncio.sleep(PAUSE)
+                # One that has just died reads it when it is started again.
+                elif self._process.alive():
+                    raise
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -25,6 +25,8 @@ DEAF = 3.0
 PENALTY, LONGEST_PENALTY = 10.0, 300.0
 #: After how long a link that stays away although the parent answers is made anew, and then the server started again.
 RELOAD_AFTER, RESTART_AFTER = 3.0, 20.0
+#: And between two attempts to make it anew after that.
+RELOAD_EVERY = 300.0
 #: Between two looks: while a move is under way, and while there is nowhere to go.
 SOON, LATER = 0.02, 0.5
 #: The healthy time grows up to so many times, and is forgotten after so many times of quiet.
@@ -212,13 +214,17 @@ class Decider:
         """The link stays away although the parent answers: NATS itself can be stuck."""
         again = LATER if gone < 10 else 2 * LATER
         stuck = facts.linked is None and self.at == self.home and facts.answers(self.home)
-        if stuck and self._healed == 0 and gone > RELOAD_AFTER:
-            self._healed = 1
-            return Order(reload=True, why="the link stays away although the parent answers", again=again)
-        if stuck and self._healed == 1 and gone > RESTART_AFTER:
-            self._healed = 2
+        if not stuck or gone <= self._next_cure():
+            return Order(again=again)
+        self._healed += 1
+        if self._healed == 2:
             return Order(restart=True, why="the link stays away although it was made anew", again=again)
-        return Order(again=again)
+        return Order(reload=True, why="the link stays away although the parent answers", again=again)
+
+    def _next_cure(self) -> float:
+        """How long the link must have been away for the next cure: a server is started again only once, since those
+        below it notice that."""
+        return (RELOAD_AFTER, RESTART_AFTER)[self._healed] if self._healed < 2 else RELOAD_EVERY * (self._healed - 1)
 
     def _move(self, path: str, now: float, why: str) -> Order:
         self.at, self.why = path, why

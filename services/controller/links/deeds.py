@@ -77,8 +77,7 @@ class Deeds:
             await self._move(order.move, order.why)
         elif order.reload:
             logger.warning("the link is made anew", why=order.why)
-            await self._server.attach(None)
-            await self._attach(self._uplink.route)
+            await self._server.relink()
         elif order.restart:
             logger.warning("the server is started again", why=order.why)
             await self._server.restart()

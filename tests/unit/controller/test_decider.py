@@ -13,6 +13,7 @@ from services.controller.links.decider import (
     PATIENCE,
     PENALTY,
     RELOAD_AFTER,
+    RELOAD_EVERY,
     RESTART_AFTER,
     SETTLE,
     Decider,
@@ -205,6 +206,10 @@ def test_a_link_that_stays_away_although_the_parent_answers_is_made_anew_then_th
     orders = world.run(RESTART_AFTER + 60)
     assert [(order.reload, order.restart) for order in orders] == [(True, False), (False, True)]
     assert RELOAD_AFTER < RESTART_AFTER
+    orders = world.run(2 * RELOAD_EVERY)
+    assert [(order.reload, order.restart) for order in orders] == [(True, False), (True, False)], (
+        "never the server twice"
+    )
 
 
 def test_two_orphans_do_not_move_in_the_same_moment() -> None:
