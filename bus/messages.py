@@ -447,7 +447,8 @@ class Commands(Answer):
 class Disk(Answer):
     """The tier's log and the disk it is on. `oldest` is when the oldest event was stored here, `reclaimable` what of
     the file's `bytes` is free for new events. What was committed since `synchronous_since` survives a power cut if
-    `synchronous` is FULL. `trouble` is why nothing can be written: the tier accepts no commands until it can."""
+    `synchronous` is FULL. `trouble` is why nothing can be written: the tier accepts no commands until it can. While
+    it `waits`, its log was lost, and it executes nothing until an ancestor has given back what it holds of it."""
 
     events: Count
     bytes: Count
@@ -455,6 +456,7 @@ class Disk(Answer):
     oldest: str | None = None
     reclaimable: Count = 0
     trouble: str | None = None
+    waits: bool = False
     synchronous: str | None = None
     synchronous_since: str | None = None
 

@@ -3,7 +3,8 @@
 A sync is up to three exchanges, the cheap one first, so that an idle link costs two digests:
 `compare` tells in which buckets the two logs differ, `mail` brings what the asker lacks, `held` and
 `ship` give the ancestor what it lacks, and `streams` brings what came to the ancestor by another way: of
-clusters below the asker that are attached elsewhere. `family` tells where the asker could attach. Numbers
+clusters below the asker that are attached elsewhere. `family` tells where the asker could attach. `history` and
+`give-back` bring back what one of the two has lost of its own events. Numbers
 state only what is committed. Every answer echoes the asker's epoch: an answer to an earlier life is discarded.
 """
 
@@ -23,6 +24,14 @@ MailPosition = tuple[str, str, str, int]
 StreamPosition = tuple[str, str, int]
 
 
+class Mark(NamedTuple):
+    """The last that is held of what a source has said: its place (epoch, seq) and its checksum."""
+
+    epoch: str
+    seq: int
+    checksum: bytes
+
+
 class _Message(BaseModel):
     # Later versions may add attributes: a tree is never upgraded at one instant.
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -34,11 +43,13 @@ class _Message(BaseModel):
 
 
 class Hello(_Message):
-    """A tier presents itself to an ancestor; `instance` is new with every start of its process."""
+    """A tier presents itself to an ancestor; `instance` is new with every start of its process, `marks` show the last
+    that it holds of each life of the ancestor's log."""
 
     kind: Literal["hello"] = "hello"
     epoch: str
     instance: str
+    marks: list[Mark] = Field(default_factory=list)
 
 
 class Compare(_Message):
@@ -98,7 +109,29 @@ class AskFamily(_Message):
     epoch: str
 
 
-Asks = Hello | Compare | AskMail | AskHeld | Ship | AskStreams | AskFamily
+class AskHistory(_Message):
+    """What does the ancestor hold of the asker's own events, beyond what the asker holds of its lives? From the row
+    `after` of the ancestor's log on."""
+
+    kind: Literal["history"] = "history"
+    epoch: str
+    held: list[StreamPosition]
+    after: int = 0
+    #: about so many bytes of events in the answer
+    limit: int = Field(60_000, ge=1, le=60_000)
+
+
+class GiveBack(_Message):
+    """Mail of the ancestor's own that it may have lost, up to this row of the asker's log; acknowledged when
+    committed."""
+
+    kind: Literal["give-back"] = "give-back"
+    epoch: str
+    events: list[bytes]
+    row: int
+
+
+Asks = Hello | Compare | AskMail | AskHeld | Ship | AskStreams | AskFamily | AskHistory | GiveBack
 Ask = Annotated[Asks, Field(discriminator="kind")]
 _ask: TypeAdapter[Ask] = TypeAdapter(Ask)
 
@@ -129,10 +162,12 @@ class Family(_Message):
 
 class Answer(_Message):
     """What the ancestor says. `echo` is the asker's epoch, `life` the highest epoch of the asker that
-    the ancestor has seen, `time` its UTC clock. The rest depends on the kind of the ask."""
+    the ancestor has seen, `own` that of the ancestor's own log, `time` its UTC clock. The rest
+    depends on the kind of the ask."""
 
     echo: str
     life: str = ""
+    own: str = ""
     time: str
     instance: str
     #: compare: the digests of each bucket, where the totals differ
@@ -151,8 +186,14 @@ class Answer(_Message):
     more: bool = False
     #: held, ship
     held: list[StreamPosition] = Field(default_factory=list)
-    #: hello: why the asker is not admitted
+    #: hello: why the asker is not admitted; the last that the ancestor holds of each life of the asker's log; and,
+    #: where the ancestor may have lost something, up to where it holds its own lives: it asks for what lies beyond,
+    #: from `row` of the asker's log on
     refused: str | None = None
+    marks: list[Mark] = Field(default_factory=list)
+    lost: list[StreamPosition] | None = None
+    #: history: the row to go on from
+    row: int = 0
     #: any: why there is no answer
     error: str | None = None
 

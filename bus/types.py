@@ -53,3 +53,5 @@ OBSERVED = "ote.object.observed.v1"
 FORKED = "ote.log.forked.v1"
 #: What came and was not believed.
 REJECTED = "ote.log.rejected.v1"
+#: A log has lost a part of itself, or has lived twice, and has begun another life.
+RENEWED = "ote.log.renewed.v1"

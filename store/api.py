@@ -311,6 +311,15 @@ class Reader(Protocol[E]):
         none)."""
         ...
 
+    def latest_of(self, source: str, *, before: str | None = None) -> E | None:
+        """The shared event of a source with the highest (epoch, seq) that is here, with or without holes below it; of
+        those lives that sort `before` one."""
+        ...
+
+    def top_of(self, stream: Stream) -> int:
+        """The highest seq of a stream that is here (0: none), with or without holes below it."""
+        ...
+
     def streams(self, under: str) -> dict[Stream, int]:
         """Up to which seq each stream of a source at or below `under` is held without a hole."""
         ...

@@ -14,12 +14,27 @@ from bus.client import Message
 from bus.errors import OteError
 from bus.event import Event, now
 from bus.paths import is_under
-from bus.sync import Answer, AskFamily, AskHeld, AskMail, Asks, AskStreams, Compare, Hello, Ship, unpack_ask
+from bus.sync import (
+    Answer,
+    AskFamily,
+    AskHeld,
+    AskHistory,
+    AskMail,
+    Asks,
+    AskStreams,
+    Compare,
+    GiveBack,
+    Hello,
+    Ship,
+    unpack_ask,
+)
 from services.controller import door
-from services.controller.delivery import positions, repair
+from services.controller.delivery import lives, positions, repair
 from services.controller.inbound import Inbound
 from services.controller.links.kin import Kin
+from services.controller.returns import take_back
 from services.controller.volume import Volume
+from services.tier.mail import is_first
 from services.tier.runtime import Runtime
 from store.api import Mailbox, Reader, Recorded, Stream, Tx
 from store.errors import StoreError
@@ -57,12 +72,14 @@ class Answerer:
         carried: Carried,
         shown: Callable[[str], None],
         kin: Kin,
+        renewed: Callable[[], Awaitable[None]],
     ) -> None:
         self._runtime = runtime
         self._kin = kin
         self._knows = knows
         self._carried = carried
         self._shown = shown
+        self._renewed = renewed
         self._inbound = inbound
         self._admit = admit
         self._digests: dict[str, _Digests] = {}
@@ -121,15 +138,14 @@ class Answerer:
             return self._blank(ask.epoch).model_copy(update={"error": "internal error: the log of this tier has it"})
 
     def _blank(self, echo: str) -> Answer:
-        return Answer(echo=echo, time=now(), instance=self._runtime.instance)
+        return Answer(echo=echo, own=self._runtime.log.epoch, time=now(), instance=self._runtime.instance)
 
     async def _reply(self, asker: str, ask: Asks) -> Answer:
         blank = self._blank(ask.epoch)
         if isinstance(ask, Hello):
-            life = await self._runtime.log.read(lambda reader: _life(reader, asker))
-            return blank.model_copy(update={"refused": await self._admit(asker, ask), "life": life})
+            return blank.model_copy(update=await self._greet(asker, ask))
         if isinstance(ask, Compare):
-            if not self._knows(asker, ask.instance):
+            if not self._knows(asker, ask.instance) or asker in self._inbound.late:
                 return blank.model_copy(update={"instance": ""})
             return blank.model_copy(update=await self._compare(asker, ask))
         if isinstance(ask, AskMail):
@@ -138,9 +154,47 @@ class Answerer:
             return blank.model_copy(update=await self._held(asker, ask))
         if isinstance(ask, AskStreams):
             return blank.model_copy(update=await self._streams(asker, ask))
+        if isinstance(ask, AskHistory):
+            return blank.model_copy(update=await self._history(asker, ask))
+        if isinstance(ask, GiveBack):
+            return blank.model_copy(update=await self._taken_back(asker, ask))
         if isinstance(ask, AskFamily):
             return blank.model_copy(update={"family": self._kin.told(asker)[0]})
         return blank.model_copy(update=await self._shipped(asker, ask))
+
+    async def _greet(self, asker: str, ask: Hello) -> dict[str, object]:
+        if (refused := await self._admit(asker, ask)) is not None:
+            return {"refused": refused}
+        # What came a moment ago counts, once it is committed.
+        if self._inbound.unwritten:
+            await self._runtime.log.flush()
+        if is_first(ask.epoch):
+            # Who has lost something asks for it first: then nothing is late.
+            self._inbound.greeted(asker, ask.epoch)
+        return await self._runtime.log.read(lambda reader: _greeting(reader, asker, ask))
+
+    async def _history(self, asker: str, ask: AskHistory) -> dict[str, object]:
+        """What is here of the asker's own, that it has lost."""
+        self._inbound.greeted(asker, ask.epoch)
+        if self._inbound.unwritten:
+            await self._runtime.log.flush()
+        held = {Stream(source, epoch): n for source, epoch, n in ask.held}
+        page, row = await self._runtime.log.read(lambda reader: lives.beyond(reader, asker, held, ask.after, ask.limit))
+        if page.events:
+            self.shipped.add(len(page.events))
+        return {"events": page.bodies(), "more": page.more, "row": row}
+
+    async def _taken_back(self, asker: str, ask: GiveBack) -> dict[str, object]:
+        """What this log has lost of its own, and somebody below has."""
+        events = self._inbound.guard.believed(door.sound(ask.events, asker), f"what {asker} gives back")
+        before = self._runtime.log.epoch
+        taken = await take_back(self._runtime, events, asker, ask.epoch, ask.row)
+        self.taken.add(len(taken.new))
+        self._inbound.after_record(Recorded(taken.new, forks=taken.forks[:1]))
+        if self._runtime.log.epoch != before:
+            logger.warning("another life of the log begins", shown_by=asker, was=before)
+            await self._renewed()
+        return {}
 
     async def _compare(self, asker: str, ask: Compare) -> dict[str, object]:
         mine = await self._digests_for(asker)
@@ -229,9 +283,15 @@ class Answerer:
         return {}
 
 
-def _life(reader: Reader[Event], asker: str) -> str:
-    """The highest epoch of the asker's log that is known here."""
-    return max((epoch for source, epoch in reader.streams(asker) if source == asker), default="")
+def _greeting(reader: Reader[Event], asker: str, ask: Hello) -> dict[str, object]:
+    """What is known here of the asker's log, and what this one may have lost that the asker has."""
+    marks = lives.marks_of(reader, asker)
+    answer: dict[str, object] = {"marks": marks, "life": marks[0].epoch if marks else ""}
+    shown = lives.look_at(reader, ask.marks)
+    if (after := lives.asked_from(reader, shown, asker, ask.epoch)) is not None:
+        held = lives.held_of(reader, shown)
+        answer |= {"lost": [(*stream, n) for stream, n in held.items()], "row": after}
+    return answer
 
 
 def _digests(reader: Reader[Event], asker: str, known: _Digests | None, skips: int) -> _Digests:

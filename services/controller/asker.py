@@ -21,12 +21,26 @@ from bus import paths, subjects
 from bus.client import NoAnswer
 from bus.errors import OteError, Unavailable
 from bus.event import Event, now
-from bus.sync import Answer, AskFamily, AskHeld, AskMail, Asks, AskStreams, Compare, Hello, Ship, unpack_answer
+from bus.sync import (
+    Answer,
+    AskFamily,
+    AskHeld,
+    AskHistory,
+    AskMail,
+    Asks,
+    AskStreams,
+    Compare,
+    GiveBack,
+    Hello,
+    Ship,
+    unpack_answer,
+)
 from services.controller import door
-from services.controller.delivery import positions, repair, submission
+from services.controller.delivery import lives, positions, repair
 from services.controller.inbound import Inbound
 from services.controller.links.kin import Kin
 from services.controller.pace import Pace
+from services.controller.returns import Returns
 from services.controller.volume import Volume
 from services.tier.outbox import Standing
 from services.tier.runtime import Runtime
@@ -61,6 +75,9 @@ class Link:
     since: str = field(default_factory=now)
     reason: str | None = None
     instance: str = ""
+    #: in which life of its log, and of this one, it was greeted
+    life: str = ""
+    mine: str = ""
     ups: int = 0
     pace: Pace = field(default_factory=Pace)
     confirmed: dict[Stream, int] | None = None
@@ -95,8 +112,9 @@ class Asker:
         self._renewed = renewed
         self._inbound = inbound
         self._me = runtime.path
+        self._returns = Returns(runtime, inbound, self._ask_page, renewed)
         ancestors = paths.ancestors(paths.Path(runtime.path))
-        self.links = [Link(path) for path in ancestors]
+        self.links = self._returns.links = [Link(path) for path in ancestors]
         self._wake = asyncio.Event()
         self._round = 0
         self._under_way: asyncio.Task[bool] | None = None
@@ -136,6 +154,10 @@ class Asker:
         finally:
             for task in asking:
                 task.cancel()
+
+    async def begin(self) -> None:
+        """Before anything is said: a log that was lost begins another life."""
+        await self._returns.begin()
 
     async def run(self) -> None:
         """Asks for ever."""
@@ -182,7 +204,8 @@ class Asker:
 
     async def _sync(self, link: Link, nearest: bool) -> None:
         """One exchange with one ancestor: greet if it is new, compare, and mend what differs."""
-        if link.state != "up" and not await self._greet(link):
+        is_new = link.state != "up" or link.mine != self._epoch or link.path in self._inbound.late
+        if is_new and not await self._greet(link):
             return
         mine = await self._holdings()
         mail, streams = positions.digests(mine.mail), positions.digests(mine.streams)
@@ -193,7 +216,7 @@ class Asker:
             streams=positions.total(streams),
         )
         answer = await self._ask(link, ask)
-        if answer.instance != link.instance:
+        if answer.instance != link.instance or answer.own != link.life:
             link.turn("down", "it asks to be greeted")
             self.wake()
             return
@@ -226,14 +249,22 @@ class Asker:
         return self._runtime.log.epoch
 
     async def _greet(self, link: Link) -> bool:
-        answer = await self._ask(link, Hello(epoch=self._epoch, instance=self._runtime.instance))
+        # What came a moment ago counts, once it is committed.
+        await self._runtime.log.flush()
+        marks = await self._runtime.log.read(lambda reader: lives.marks_of(reader, link.path))
+        answer = await self._ask(link, Hello(epoch=self._epoch, instance=self._runtime.instance, marks=marks))
         if answer.refused is not None:
             self._runtime.outbox.stand(Standing.REFUSED)
             if link.turn("refused", answer.refused):
                 logger.error("refused", ancestor=link.path, reason=answer.refused)
             return False
-        await asyncio.shield(self._runtime.spawn(self._renew_above(answer.life), "renew"))
-        link.instance = answer.instance
+        if not answer.own:
+            # An ancestor of an earlier version shows no more than the latest life.
+            await asyncio.shield(self._runtime.spawn(self._renew_above(answer.life), "renew"))
+        self._inbound.greeted(link.path, answer.own)
+        link.life = answer.own
+        await self._returns.greeted(link, answer)
+        link.instance, link.mine = answer.instance, self._epoch
         link.helped.clear()
         self._runtime.outbox.stand(Standing.ADMITTED)
         if link.turn("up"):
@@ -250,8 +281,8 @@ class Asker:
         """If others have seen a life of this log that is not here, it was lost, and this one comes after."""
         if above <= self._epoch or not door.is_epoch(above):
             return
-        events = await self._runtime.log.write(lambda tx: submission.renew(tx, above))
-        logger.warning("the log of an earlier life is lost", lost=above, now=self._epoch, reissued=len(events))
+        await self._runtime.log.write(lambda tx: lives.renew(tx, above, "lost"))
+        logger.warning("the log of an earlier life is lost", lost=above, now=self._epoch)
         await self._renewed()
 
     async def _confirm(self, link: Link, held: dict[Stream, int]) -> None:
@@ -275,7 +306,7 @@ class Asker:
 
         return await self._runtime.log.read(read)
 
-    async def _ask_page(self, link: Link, ask: AskMail | Ship | AskStreams) -> Answer:
+    async def _ask_page(self, link: Link, ask: AskMail | Ship | AskStreams | AskHistory | GiveBack) -> Answer:
         begin = time.monotonic()
         try:
             answer = await self._ask(link, ask, link.pace.patience)

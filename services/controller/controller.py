@@ -65,6 +65,7 @@ class Controller:
             carried=self.membership.carried,
             shown=self.asker.shown,
             kin=self.kin,
+            renewed=self.membership.announce,
         )
         self.metrics = TierMetrics(runtime, self.registry, self.membership, self.asker, self._answerer, self.inbound)
         self._tracker = Tracker()
@@ -85,6 +86,7 @@ class Controller:
         self._runtime.observed.connect(self._tracker.see)
         self._runtime.bus.on_drop.append(lambda _: self.asker.wake())
         self._runtime.connection.connect(self._on_connection)
+        await self.asker.begin()
         await self.inbound.start()
         await self.membership.start()
         await self.registry.start()

@@ -20,7 +20,7 @@ import structlog
 from bus import subjects
 from bus.event import Draft, Event
 from bus.types import REJECTED
-from services.controller.delivery import submission
+from services.controller.delivery import lives
 from services.controller.keyring import TOLD, Fault, KeyRing
 from services.tier.runtime import Runtime
 from services.tier.trust import spoken
@@ -62,7 +62,7 @@ class Guard:
             trust = trust.begun(await self._runtime.log.read(lambda reader: spoken(reader, self._runtime.path)))
             self._ring = KeyRing(trust.roots)
         if self._runtime.log.epoch in (trust.before or ()):
-            await self._runtime.log.write(lambda tx: submission.renew(tx, tx.epoch))
+            await self._runtime.log.write(lambda tx: lives.renew(tx, tx.epoch, lives.SIGNED))
         self._ring.load(await self._runtime.log.read(lambda reader: reader.keys(self._runtime.path)))
         self._runtime.observed.connect(self._on_own)
 

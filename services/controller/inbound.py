@@ -21,7 +21,7 @@ from services.controller import door
 from services.controller.delivery import repair, target
 from services.controller.delivery.receiver import Receiver, Verdict
 from services.controller.guard import Guard
-from services.tier.mail import Mail
+from services.tier.mail import Mail, is_first
 from services.tier.outbox import Standing
 from services.tier.runtime import Runtime, Signal
 from store.api import Mailbox, Reader, Recorded
@@ -48,6 +48,10 @@ class Inbound:
         self._passed: list[str] = []
         self._reloading = False
         self._unwritten = self._unwritten_bytes = 0
+        #: In which life the log of a neighbour is that has lost an earlier one; and of whom something of such an
+        #: earlier life has come since: it may not know that it has said so.
+        self.lives: dict[str, str] = {}
+        self.late: set[str] = set()
         #: Events of others that were stored just now.
         self.stored: Signal[list[Event]] = Signal()
 
@@ -155,8 +159,10 @@ class Inbound:
     def after_record(self, recorded: Recorded[Event]) -> None:
         """Reports forks, and tells those above which commands are stored here on their way down."""
         if recorded.forks:
-            self._report(recorded.forks)
+            self.report(recorded.forks)
         if recorded.new:
+            if self.lives:
+                self.late |= {e.source for e in recorded.new if e.epoch < self.lives.get(e.source, "")}
             self.stored.emit(recorded.new)
         passed = [e.data["command"] for e in recorded.new if e.type == SUBMITTED and self._passes(e)]
         if not passed:
@@ -164,6 +170,14 @@ class Inbound:
         if not self._passed:
             asyncio.get_running_loop().call_soon(self._say_stored)
         self._passed.extend(passed)
+
+    def greeted(self, neighbour: str, life: str) -> None:
+        """A neighbour has said in which life its log is."""
+        if is_first(life):
+            self.lives.pop(neighbour, None)
+        else:
+            self.lives[neighbour] = life
+        self.late.discard(neighbour)
 
     def _passes(self, event: Event) -> bool:
         return not is_under(event.source, self._me) and any(
@@ -175,7 +189,8 @@ class Inbound:
         draft = Draft(type=STORED, subject=subjects.event(STORED, self._me), data={"commands": commands})
         self._runtime.append_later(draft)
 
-    def _report(self, forks: Iterable[Event]) -> None:
+    def report(self, forks: Iterable[Event]) -> None:
+        """Records events that have a place which is another's."""
         for event in forks:
             logger.error("fork: another event has this place", id=event.id, source=event.source, seq=event.seq)
             place = {"id": event.id, "source": event.source, "epoch": event.epoch, "seq": event.seq}

@@ -145,6 +145,7 @@ class Overview:
                 "oldest": counts["oldest"],
                 "reclaimable": counts["reclaimable"],
                 "trouble": runtime.trouble,
+                "waits": not runtime.history.is_set(),
                 **_guarantee(guarantees),
             },
         }

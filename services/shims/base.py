@@ -7,7 +7,7 @@ log's own transaction: its effect and its result commit together, and so happen 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -117,6 +117,10 @@ class TransactionalShim(_Described, Protocol):
     def begin_in(self, tx: Reader[Event]) -> list[Draft]:
         """What it does when its tier starts, before any command; nothing where it has been done. As quick and
         repeatable as a command."""
+        ...
+
+    def restore_in(self, tx: Reader[Event], told: Sequence[Mapping[str, Any]]) -> list[Draft]:
+        """What it does when the log that held its effects was lost, and these reports of its objects have come back."""
         ...
 
     def execute_in(self, tx: Reader[Event], request: Request) -> tuple[Answer, list[Draft]]:

@@ -73,6 +73,13 @@ def in_doubt() -> Mapping[str, Any]:
     }
 
 
+def in_doubt_of_lost_life() -> Mapping[str, Any]:
+    """It was sent to a log that is lost, and nobody knows whether that had begun it."""
+    message = "it came to a log of this cluster that is lost, and may have been carried out; it is not repeated"
+    hint = "ote resolve ID --target PATH --as done|failed|retry"
+    return {"error": {"code": "in-doubt", "message": message, "hint": hint}}
+
+
 def resolved(verdict: str, by: Event) -> Final:
     """A person has decided: "done" or "failed"."""
     if verdict == "done":

@@ -23,6 +23,7 @@ from services.shims.asking import Asking
 from services.shims.backlog import Backlog
 from services.shims.doubt import in_doubt_here, verdicts_left
 from services.shims.job import (
+    SETTLED,
     AnyShim,
     Job,
     NotReceived,
@@ -35,14 +36,16 @@ from services.shims.job import (
     mail_in_state,
     must_be_received,
     once,
+    restore_in,
     transactional,
+    untold,
 )
 from services.shims.observer import AskingObserver, LogObserver, observers
 from services.shims.queries import Queries
 from services.shims.served import ServedShim, in_log
 from services.shims.tier import TierShim
 from services.shims.work import Work, WorkQueue
-from services.tier.mail import Mail
+from services.tier.mail import Mail, is_for_another_life
 from services.tier.runtime import Runtime
 from store.api import Cursor, TargetRow, Tx
 
@@ -84,11 +87,47 @@ class Host:
         self._own = TierShim()
         self._queries = Queries(runtime, self._shims)
         self._row = 0
+        #: The log was lost, or is new: what it holds of the past may not be all.
+        self._lost = False
+        #: What succeeded in a log that was lost, and left nothing by which its effect could be made again.
+        self._untold: set[str] = set()
         self._stopped = False
 
     async def start(self) -> None:
         """Begins where a shim has something to begin, and goes on with what was received and has no final; then
         listens."""
+        self._runtime.returned.connect(self._on_returned)
+        self._runtime.mail.connect(self._on_mail)
+        if self._runtime.history.is_set():
+            await self._take_over()
+        else:
+            self._lost = True
+            self._runtime.spawn(self._take_over_later(), "wait for the history")
+        for shim in self._shims.values():
+            if self._serves and transactional(shim):
+                run = in_log(shim, self._runtime.log)  # type: ignore[arg-type]
+                served = ServedShim(self._runtime.bus, shim.kind, shim.describe, run, shim.watch)
+                await self._stack.enter_async_context(served)
+        if self._serves:
+            await self._queries.start()
+            self._stack.push_async_callback(self._queries.stop)
+
+    async def _take_over_later(self) -> None:
+        """Until the history of a log that was lost is back, mail waits in the log."""
+        await self._runtime.history.wait()
+        await self._take_over()
+        for kind, observer in self._observers.items():
+            self._runtime.spawn(observer.run(), f"observe {kind}")
+
+    def _on_returned(self, events: list[Event]) -> None:
+        """What this cluster had told of its objects is what was in the log that was lost. What it did after that is
+        done again, when its mail comes."""
+        self._untold.update(untold(events))
+        for shim in self._shims.values():
+            if transactional(shim):
+                self._runtime.log.write(partial(restore_in, shim=shim, events=events), keep=True)
+
+    async def _take_over(self) -> None:
         for shim in self._shims.values():
             if transactional(shim):
                 await self._runtime.log.write(partial(begin_in, shim))
@@ -102,23 +141,15 @@ class Host:
         for observer in self._observers.values():
             if isinstance(observer, LogObserver):
                 await observer.start()
-        self._runtime.mail.connect(self._on_mail)
-        for shim in self._shims.values():
-            if self._serves and transactional(shim):
-                run = in_log(shim, self._runtime.log)  # type: ignore[arg-type]
-                served = ServedShim(self._runtime.bus, shim.kind, shim.describe, run, shim.watch)
-                await self._stack.enter_async_context(served)
-        if self._serves:
-            await self._queries.start()
-            self._stack.push_async_callback(self._queries.stop)
 
     async def run(self) -> None:
         """Learns what the shims on the bus can do, and tells of their objects; then work comes as mail."""
         for shim in self._shims.values():
             if not transactional(shim):
                 self._runtime.spawn(_learn(shim), f"describe {shim.kind}")
-        for kind, observer in self._observers.items():
-            self._runtime.spawn(observer.run(), f"observe {kind}")
+        if not self._lost:
+            for kind, observer in self._observers.items():
+                self._runtime.spawn(observer.run(), f"observe {kind}")
         if self._runtime.settings.joins:
             await self._follow()
         await asyncio.Event().wait()
@@ -194,10 +225,15 @@ class Host:
 
         self._record(op, lambda: None)
 
-    def _for_lost_life(self, event: Event) -> bool:
-        """Whether it was sent to an earlier life of this cluster's log, which may have carried it out."""
-        epoch = next((to.epoch for to in event.to if to.path == self._me), "")
-        return epoch not in ("", self._runtime.log.epoch)
+    def _doubt(self, event: Event) -> None:
+        """What an earlier life of this log may have carried out, and may have said so."""
+        draft = finals.draft(self._me, event, types.IN_DOUBT, finals.in_doubt_of_lost_life())
+
+        def op(tx: Tx[Event]) -> Event | None:
+            row = tx.target(event.data["command"], self._me)
+            return None if row is not None and row.state in SETTLED else tx.append(draft)
+
+        self._record(op, lambda: None)
 
     def _add(self, event: Event, cursor: Cursor | None = None, *, resumed: bool = False, reread: bool = False) -> None:
         """Work that comes with a cursor came as mail, other work is in the log; what is `resumed` may have begun, what
@@ -213,8 +249,9 @@ class Host:
             return
         may_be_done = resumed and not transactional(shim)
         job = Job(event, shim, cursor, resumed, reread, may_be_done, attempt=2 if resumed else 1)
-        if not resumed and not job.repeatable and self._for_lost_life(event):
-            self._say(event, types.IN_DOUBT, finals.in_doubt())
+        is_for_another = is_for_another_life(event, self._me, self._runtime.log.epoch)
+        if is_for_another and not job.repeatable and (self._lost or not resumed):
+            self._doubt(event)
             return
         keys = keys_of(shim, event)
         work = Work(command, job, keys, ordered=transactional(shim), weight=len(event.body))
@@ -242,11 +279,14 @@ class Host:
 
         def op(tx: Tx[Event]) -> Event | None:
             must_be_received(tx, job)
-            if is_settled(tx, job):
+            settled = is_settled(tx, job)
+            if settled and not (job.repeatable and job.command in self._untold):
                 return None
             answer, drafts = execute_in(shim, tx, request)
             for draft in drafts:
                 tx.append(caused_by(job, draft))
+            if settled:
+                return None
             kind, data = finals.of_answer(answer)
             return tx.append(finals.draft(self._me, job.event, kind, data))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -11,6 +11,7 @@ import structlog
 from bus import types
 from bus.errors import OteError
 from bus.event import Draft, Event
+from bus.types import OBSERVED, SUCCEEDED
 from services.shims.base import Answer, Request, Shim, TransactionalShim, idempotent, objects_of
 from services.tier.mail import Mail, may_repeat
 from store.api import Cursor, Mailbox, Reader, Tx
@@ -44,12 +45,6 @@ class Job:
     def command(self) -> str:
         """The command's id."""
         return str(self.event.data["command"])
-
-    @property
-    def may_be_settled(self) -> bool:
-        """Only a later life of an origin submits again what it had submitted before; and the log may have been read
-        before the end was written."""
-        return self.reread or (self.cursor is not None and may_repeat(self.event))
 
     @property
     def repeatable(self) -> bool:
@@ -120,14 +115,39 @@ def begin_in(shim: AnyShim, tx: Tx[Event]) -> None:
         tx.append(draft)
 
 
+def untold(events: Sequence[Event]) -> list[str]:
+    """The commands that succeeded after the last of which a report of objects tells: what they changed is not in it."""
+    told: set[object] = set()
+    done: list[str] = []
+    for event in events:
+        if event.type == OBSERVED:
+            told.update(change.get("command") for change in event.data.get("changes", ()))
+    for event in sorted(events, key=_place):
+        if event.type == SUCCEEDED:
+            done = [] if event.data["command"] in told else [*done, str(event.data["command"])]
+    return done
+
+
+def _place(event: Event) -> tuple[str, int]:
+    return event.epoch, event.seq or 0
+
+
+def restore_in(tx: Tx[Event], shim: AnyShim, events: Sequence[Event]) -> None:
+    """What a transactional shim had, as it had told in these events, is there again."""
+    told = [event.data for event in sorted(events, key=_place) if event.type == OBSERVED]
+    for draft in shim.restore_in(tx, told) if told else ():  # type: ignore[union-attr]
+        tx.append(draft)
+
+
 def caused_by(job: Job, draft: Draft) -> Draft:
     """The draft with the command that led to it."""
     return replace(draft, cause=draft.cause or job.event.id, data={**draft.data, "command_id": job.command})
 
 
 def is_settled(tx: Tx[Event], job: Job) -> bool:
-    """Whether the command has its final already, from an earlier life of its origin."""
-    if not job.may_be_settled:
+    """Whether the command has its final already: from an earlier life of its origin or of this cluster, or written
+    after the log was read."""
+    if not (job.reread or may_repeat(job.event, tx.source, tx.epoch)):
         return False
     row = tx.target(job.command, tx.source)
     return row is not None and row.state in SETTLED

@@ -3,8 +3,8 @@ that it is recorded, ordered, done once and reported, also at a cluster that is 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Final
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final
 
 from bus import subjects, tags
 from bus.errors import OteError
@@ -37,6 +37,10 @@ class TierShim:
 
     def begin_in(self, tx: Reader[Event]) -> list[Draft]:
         """Its tier announces itself."""
+        return []
+
+    def restore_in(self, tx: Reader[Event], told: Sequence[Mapping[str, Any]]) -> list[Draft]:
+        """What it has said of itself, the log says."""
         return []
 
     def execute_in(self, tx: Reader[Event], request: Request) -> tuple[Answer, list[Draft]]:

@@ -29,7 +29,20 @@ class Mail:
 _FIRST_LIFE = f"{1:08x}."
 
 
-def may_repeat(event: Event) -> bool:
-    """A later life of an origin submits again what had no final in the earlier ones; in a first life every
-    command is new."""
-    return not event.epoch.startswith(_FIRST_LIFE)
+def is_first(life: str) -> bool:
+    """Whether nothing is known of a life of this log before this one."""
+    return life.startswith(_FIRST_LIFE)
+
+
+def is_for_another_life(event: Event, me: str, life: str) -> bool:
+    """Whether this mail was sent to another life of the log of `me` than this one, which may have carried it out. Who
+    did not know the life that he sent it to may have meant any."""
+    meant = next((to.epoch for to in event.to if to.path == me), "")
+    return meant != life and not (meant == "" and is_first(life))
+
+
+def may_repeat(event: Event, me: str, life: str) -> bool:
+    """Whether this command may have come to `me` before: a later life of an origin submits again what had no final in
+    the earlier ones, and a later life of a target gets again what an earlier one had. In first lives every command
+    is new."""
+    return not is_first(event.epoch) or (not is_first(life) and is_for_another_life(event, me, life))

@@ -27,7 +27,7 @@ from leafnodes.auth import Login
 from leafnodes.credentials.tier import Credentials
 from leafnodes.files import write_private
 from leafnodes.server import NatsServer
-from services.tier import places
+from services.tier import marker, places
 from services.tier.exposition import exposed
 from services.tier.places import Route
 from services.tier.relaying import relaying
@@ -38,6 +38,9 @@ from services.tier.trust import Trust, trust_in
 from store.sql import is_remote, open_log
 
 logger = structlog.get_logger()
+
+#: How long a cluster without a log waits for the word of an ancestor before it executes (seconds).
+NEW_WAITS = 3.0
 
 Factory = Callable[[Runtime], Service]
 #: Told when the tier is ready, with what `tier.json` holds.
@@ -106,6 +109,7 @@ async def tier(
         )
         bus = await stack.enter_async_context(await connecting)
         runtime = Runtime(settings, log, bus, connection, server, credentials, trust, begin, relay)
+        await _look_back(runtime)
         stack.push_async_callback(runtime.close)
         services = [factory(runtime) for factory in factories]
         for service in services:
@@ -118,6 +122,9 @@ async def tier(
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(service.run(), name=service.name) for service in services]
                 tasks.append(group.create_task(server.watch(), name="watch server"))
+                if not settings.joins:
+                    keeping = marker.keep(log, settings.state, runtime.history)
+                    tasks.append(group.create_task(keeping, name="marker"))
                 if (keep := retention(settings)) is not None:
                     tasks.append(group.create_task(retain(log, keep, settings.retention_interval), name="retention"))
                 logger.info("tier is ready", path=runtime.path, nats=server.client_url, instance=runtime.instance)
@@ -126,6 +133,24 @@ async def tier(
                 finally:
                     for task in tasks:
                         task.cancel()
+
+
+async def _look_back(runtime: Runtime) -> None:
+    """Is this the log that was here before? Who has lost his, or has none, waits for what others have of it."""
+    settings = runtime.settings
+    if settings.joins:
+        runtime.history.set()
+        return
+    known = marker.read(settings.state, settings.path)
+    missed, is_empty = await runtime.log.read(lambda reader: (known.is_missed(reader), not reader.last_row()))
+    if missed:
+        runtime.lost = known.mark
+        logger.warning("the log is not what it was: restored, cut short or gone", lost=known.mark)
+    if not (missed or known.waits or (is_empty and runtime.depth)):
+        runtime.history.set()
+    elif is_empty and known.mark is None:
+        # A new cluster, it seems: who can not reach its parent begins alone.
+        asyncio.get_running_loop().call_later(NEW_WAITS, runtime.history.set)
 
 
 def _prepare(state: Path) -> None:

@@ -16,6 +16,7 @@ from bus import paths
 from bus.client import Bus
 from bus.errors import Unavailable
 from bus.event import Draft, Event, new_id
+from bus.sync import Mark
 from leafnodes.byte_relay import ByteRelay
 from leafnodes.credentials.tier import Credentials
 from leafnodes.server import NatsServer
@@ -106,6 +107,12 @@ class Runtime:
         self.instance = new_id()
         #: Mail for this cluster whose turn has come; uncommitted, but its place in the log is certain.
         self.mail: Signal[Mail] = Signal()
+        #: Events of this cluster's own that its log had lost, when an ancestor has given them back.
+        self.returned: Signal[list[Event]] = Signal()
+        #: Set when this cluster may execute: a log that was lost is back, as far as anybody has it.
+        self.history = asyncio.Event()
+        #: What the marker outside the log says that is not in it.
+        self.lost: Mark | None = None
         #: Events of this cluster and of those below, as they are committed here or pass by.
         self.observed: Signal[list[Event]] = Signal()
         # A root answers to nobody, and who joins a tier that is up leaves that to it.

@@ -30,9 +30,11 @@ class MemoryTx(MemoryReader[E]):
         epoch: str,
         clock: Callable[[], str],
         folds: Sequence[Projection],
+        epochs: Callable[[str], str],
         sign: Sign | None = None,
     ) -> None:
         super().__init__(state, epoch)
+        self._epochs = epochs
         self._clock = clock
         self._folds = folds
         self._sign = sign
@@ -79,7 +81,10 @@ class MemoryTx(MemoryReader[E]):
         return done
 
     def _is_dropped(self, stream: Stream, seq: int | None) -> bool:
-        return seq is not None and is_under(stream.source, self.source) and seq <= self._state.floors.get(stream, 0)
+        if seq is None or not is_under(stream.source, self.source):
+            return False
+        was_lost = stream.source == self.source and stream.epoch != self.epoch
+        return not was_lost and seq <= self._state.floors.get(stream, 0)
 
     def _file(self, event: E) -> None:
         state, row = self._state, self.last_row() + 1
@@ -164,7 +169,7 @@ class MemoryTx(MemoryReader[E]):
                 self._reach(state.boxes, box, 0, lambda n, b=box: (b, n) in state.fills)  # type: ignore[misc]
 
     def begin_life(self, above: str) -> str:
-        self.epoch = new_epoch(max(above, self.epoch))
+        self.epoch = self._epochs(max(above, self.epoch))
         return self.epoch
 
     def move_cursor(self, origin: str, cursor: Cursor) -> None:
@@ -182,12 +187,19 @@ class MemoryLog(Generic[E]):
     """`store.api.Log` in memory, for one process."""
 
     def __init__(
-        self, source: str, *, epoch: str | None = None, clock: Callable[[], str] = now, sign: Sign | None = None
+        self,
+        source: str,
+        *,
+        epoch: str | None = None,
+        clock: Callable[[], str] = now,
+        epochs: Callable[[str], str] = new_epoch,
+        sign: Sign | None = None,
     ) -> None:
         self._source = source
-        self._epoch = self._lasting_epoch = epoch or new_epoch()
+        self._epoch = self._lasting_epoch = epoch or epochs("")
         self._clock = clock
         self._sign = sign
+        self._epochs = epochs
         self._folds = projections(source)
         self._state: State[E] = State(source)
         self._appended: list[E] = []
@@ -207,7 +219,7 @@ class MemoryLog(Generic[E]):
     def apply(self, op: Callable[[Tx[E]], T]) -> T:
         """Runs op on top of what is not committed; an op that raises leaves nothing behind."""
         mark = self._state.mark
-        tx = MemoryTx(self._state, self._epoch, self._clock, self._folds, self._sign)
+        tx = MemoryTx(self._state, self._epoch, self._clock, self._folds, self._epochs, self._sign)
         try:
             result = op(tx)
         except BaseException:
@@ -230,6 +242,15 @@ class MemoryLog(Generic[E]):
             for news in self._news:
                 news.set()
         return appended
+
+    def copy(self) -> MemoryLog[E]:
+        """A log of its own with all that is committed here: a backup."""
+        twin: MemoryLog[E] = MemoryLog(
+            self._source, epoch=self._lasting_epoch, clock=self._clock, epochs=self._epochs, sign=self._sign
+        )
+        with self._state.committed():
+            twin._state = self._state.copy()
+        return twin
 
     def crash(self) -> None:
         """Loses what was applied and not committed."""

@@ -103,6 +103,17 @@ class MemoryReader(Generic[E]):
                 break
         return found
 
+    def latest_of(self, source: str, *, before: str | None = None) -> E | None:
+        places = [
+            (stream.epoch, seq, row)
+            for (stream, seq), row in self._state.places.items()
+            if stream.source == source and (before is None or stream.epoch < before)
+        ]
+        return self._state.rows[max(places)[-1]].event if places else None
+
+    def top_of(self, stream: Stream) -> int:
+        return max((seq for there, seq in self._state.places if there == stream), default=0)
+
     def streams(self, under: str) -> dict[Stream, int]:
         return {s: p.held for s, p in self._state.streams.items() if is_under(s.source, under)}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from store.api import Cursor, E, Mailbox, Stored, Stream
@@ -65,6 +65,14 @@ class State(Generic[E]):
         if key in there:
             self._undo.append((there, key, there.pop(key)))
 
+    def copy(self) -> State[E]:
+        """The same, to be changed apart; records are replaced when they change, never changed."""
+        twin: State[E] = State(self.source)
+        for name in _PARTS:
+            getattr(twin, name).update(getattr(self, name))
+        twin.tables.update((name, dict(records)) for name, records in self.tables.items())
+        return twin
+
     @property
     def last_row(self) -> int:
         """The highest row number that was ever given."""
@@ -97,6 +105,9 @@ class State(Generic[E]):
     def filed(self, row: int) -> Filed:
         """The event in this row, as projections want it."""
         return Filed(row, self.rows[row].event, self.stored_at[row])
+
+
+_PARTS = tuple(each.name for each in fields(State) if each.name not in ("source", "tables", "_undo"))
 
 
 def _swap(there: dict[Any, Any], key: Any, value: Any) -> Any:

@@ -341,8 +341,11 @@ class Ledger(Generic[E]):
         self._streams.put(stream)
 
     def is_dropped(self, event: Entry) -> bool:
-        """Whether an event that is not here was compacted away."""
+        """Whether an event that is not here was compacted away. Of this log's own earlier lives anything may be wanted
+        that comes back: what is missing there may be lost."""
         if event.seq is None or not is_under(event.source, self.source):
+            return False
+        if event.source == self.source and event.epoch != self.epoch:
             return False
         floor = self.rows(FLOORS).get(event.source, event.epoch, "")
         return floor is not None and event.seq <= floor.number

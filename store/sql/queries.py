@@ -56,6 +56,15 @@ SEQS_ABOVE = Query(limited(sa.select(_e.seq).where(*_above).order_by(_e.seq)), *
 STREAM = Query(
     limited(sa.select(_e.seq, _e.body).where(*_above).order_by(_e.seq)), *("source", "epoch", "after", "limit")
 )
+TOP_OF = Query(sa.select(sa.func.max(_e.seq)).where(*_stream), *("source", "epoch"))
+LATEST_OF = Query(
+    limited(
+        sa.select(_e.body)
+        .where(_e.source == bindparam("source"), _e.epoch < bindparam("before"), _e.seq.is_not(None))
+        .order_by(_e.epoch.desc(), _e.seq.desc())
+    ),
+    *("source", "before", "limit"),
+)
 STREAMS = Query(sa.select(_s.source, _s.epoch, _s.held).where(under(_s.source)), *SPAN)
 
 _box = sa.select(_b.id).where(

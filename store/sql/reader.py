@@ -43,6 +43,8 @@ LATEST = 2**62
 
 _CLUSTER_COLUMNS = len(fields(Cluster))
 
+AFTER_ALL = "~"
+"""Sorts after every epoch."""
 FEW = 16
 """Up to so many are asked for one by one; for more, all are read and what is wanted is picked."""
 
@@ -149,6 +151,13 @@ class SqlReader(Generic[E]):
     def stream(self, stream: Stream, *, after: int, limit: int) -> list[E]:
         rows = self._all(queries.STREAM, *stream, after, limit)
         return [self._decode(body) for _, body in self._dense(rows, after, *stream, "")]
+
+    def latest_of(self, source: str, *, before: str | None = None) -> E | None:
+        found = self._one(queries.LATEST_OF, source, AFTER_ALL if before is None else before, 1)
+        return self._decode(found[0]) if found else None
+
+    def top_of(self, stream: Stream) -> int:
+        return self._one(queries.TOP_OF, *stream)[0] or 0
 
     def _dense(self, rows: list[Any], after: int, source: str, epoch: str, target: str) -> list[Any]:
         """Rows that begin with a number, up to the first hole; what was compacted away is none."""

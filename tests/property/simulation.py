@@ -11,6 +11,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from bus import paths, types
 from bus.event import Event
@@ -19,7 +20,7 @@ from services.controller.delivery import positions, repair, submission, target
 from services.controller.delivery.receiver import Receiver, Verdict
 from services.controller.delivery.submission import Order, Target
 from services.tier.mail import Mail
-from store.api import Mailbox, Stream
+from store.api import Cursor, Mailbox, Stream
 from store.compaction import FAR_FUTURE, make_plan, stands_for_body
 from store.memory import MemoryLog
 
@@ -65,9 +66,22 @@ class Job:
     resumed: bool = False
 
     @property
+    def command(self) -> str:
+        """The command's id."""
+        return str(self.event.data["command"])
+
+    @property
     def kind(self) -> str:
         """How its shim works: "local" (effect and final in one commit), "safe" to repeat, or "unsafe"."""
         return str(self.event.data["do"]["verb"])
+
+
+class Effect(NamedTuple):
+    """A command that a shim carried out, by the number with which it came."""
+
+    origin: str
+    cursor: Cursor
+    command: str
 
 
 @dataclass
@@ -78,10 +92,10 @@ class Node:
     log: MemoryLog[Event]
     receiver: Receiver = field(init=False)
     jobs: list[Job] = field(default_factory=list)
-    #: (origin, epoch, number, command) in the order in which the shim carried them out; lasts.
-    world: list[tuple[str, int, str]] = field(default_factory=list)
+    #: what the shim carried out, in order; lasts
+    world: list[Effect] = field(default_factory=list)
     #: what the local shim did, and has not committed
-    effects: list[tuple[str, int, str]] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.receiver = Receiver(self.path, {})
@@ -106,6 +120,10 @@ class Simulation:
     def send(self, sender: str, receiver: str, run: Callable[[], None]) -> None:
         """Puts a message into the bag."""
         self.bag.append(Message(sender, receiver, run))
+
+    def tell(self, sender: str, receiver: str, run: Callable[[], None]) -> None:
+        """The same of a question or an answer: whoever did not ask in this life of his process does not hear it."""
+        self.send(sender, receiver, run)
 
     def connected(self, a: str, b: str) -> bool:
         """Whether a path of links leads from a to b; a cut is named by the child's end."""
@@ -139,7 +157,9 @@ class Simulation:
         # The registry may know an older set of tags: any of the legal ways to cut into chunks will do.
         size = self.rng.choice([1, 2, 10])
         parts = [sorted(targets)[i : i + size] for i in range(0, len(targets), size)]
-        chunks = [c for part in parts for c in submission.plan([Target(path) for path in part], lambda _: None)]
+        chunks = [
+            c for part in parts for c in submission.plan([self._addressee(node, path) for path in part], lambda _: None)
+        ]
         node.log.apply(lambda tx: submission.submit(tx, order, chunks, 1 << 20))
         if not self.rules.publish_after_commit:
             self.publish(
@@ -151,6 +171,10 @@ class Simulation:
         self.commit(node)
         self.acknowledged[command] = (origin, targets)
         self.kinds[command] = kind
+
+    def _addressee(self, node: Node, path: str) -> Target:
+        """A target as this origin knows it."""
+        return Target(path)
 
     def cancel(self, command: str) -> None:
         """The user cancels what has no final."""
@@ -183,9 +207,13 @@ class Simulation:
                 if is_under(node.path, other.path) or (addressed and is_under(other.path, node.path)):
                     self.send(node.path, other.path, self._arrival(other, event))
 
+    def record(self, node: Node, events: list[Event]) -> None:
+        """Stores copies of what others said."""
+        node.log.apply(lambda tx: tx.record(events))
+
     def _arrival(self, node: Node, event: Event) -> Callable[[], None]:
         def arrive() -> None:
-            node.log.apply(lambda tx: tx.record([event]))
+            self.record(node, [event])
             if event.type in types.MAIL:
                 self.receive(node, event)
 
@@ -250,7 +278,7 @@ class Simulation:
         job = jobs[0]
         event = job.event
         number = next(to.number for to in event.to if to.path == node.path)
-        effect = (event.source, number, str(event.data["command"]))
+        effect = Effect(event.source, Cursor(event.epoch, number), job.command)
         if job.kind == "local":
             node.effects.append(effect)
             self._say(node, job, types.SUCCEEDED, cause=event.id)
@@ -291,7 +319,7 @@ class Simulation:
         mine = self._mail(node, node.path)
         mail = positions.digests(mine)
         streams = positions.digests(self._streams(node, node.path))
-        self.send(node.path, ancestor, lambda: self._compare(node.path, ancestor, mail, streams))
+        self.tell(node.path, ancestor, lambda: self._compare(node.path, ancestor, mail, streams))
 
     def _mail(self, node: Node, asker: str) -> dict[Mailbox, int]:
         if not self.rules.hold_without_holes:
@@ -315,25 +343,25 @@ class Simulation:
         mails = positions.differing(mail, positions.digests(self._mail(node, asker)))
         held = self._streams(node, asker)
         sources = positions.differing(streams, positions.digests(held))
-        self.send(ancestor, asker, lambda: self._differs(asker, ancestor, mails, sources, held))
+        self.tell(ancestor, asker, lambda: self._differs(asker, ancestor, mails, sources, held))
 
     def _differs(
         self, asker: str, ancestor: str, mails: list[int], sources: list[int], theirs: dict[Stream, int]
     ) -> None:
         node = self.nodes[asker]
         held = positions.select(self._mail(node, asker), mails)
-        self.send(asker, ancestor, lambda: self._answer(asker, ancestor, mails, held))
+        self.tell(asker, ancestor, lambda: self._answer(asker, ancestor, mails, held))
         node.log.apply(lambda tx: tx.confirm(ancestor, {s: theirs.get(s, 0) for s in self._streams(node, asker)}))
         mine = positions.select(self._streams(node, asker), sources)
         wants = repair.lacking(mine, positions.select(theirs, sources))
-        limit = self.rng.choice([300, 1000, 60_000])
+        limit = self._page_limit()
         reader = node.log.query if self.rules.state_only_committed else (lambda q: q(_uncommitted(node)))
         page = reader(lambda log: repair.shipment(log, wants, limit))
         gone = {} if wants else {s: n for s, n in reader(lambda log: log.floors(asker)).items() if s in mine}
-        self.send(asker, ancestor, lambda: self._shipped(ancestor, asker, list(page.events.values()), gone))
+        self.tell(asker, ancestor, lambda: self._shipped(ancestor, asker, list(page.events.values()), gone))
 
     def _answer(self, asker: str, ancestor: str, buckets: list[int], held: dict[Mailbox, int]) -> None:
-        limit = self.rng.choice([300, 1000, 60_000])
+        limit = self._page_limit()
         node = self.nodes[ancestor]
         query = node.log.query if self.rules.state_only_committed else (lambda q: q(_uncommitted(node)))
         page = query(lambda log: repair.answer_mail(log, asker, buckets, held, limit))
@@ -341,12 +369,11 @@ class Simulation:
         if not self.rules.cover_only_its_addressees:
             covered = {c.command for e in events for c in e.supersedes}
             events = [e for e in events if e.data.get("command") not in covered]
-        self.send(ancestor, asker, lambda: self._answered(asker, events, page.floors))
+        self.tell(ancestor, asker, lambda: self._answered(asker, events, page.floors))
 
     def _answered(self, asker: str, events: list[Event], floors: dict[Mailbox, int]) -> None:
         node = self.nodes[asker]
-        events = repair.relevant(events, asker)
-        node.log.apply(lambda tx: tx.record(events))
+        self.record(node, repair.relevant(events, asker))
         node.log.apply(lambda tx: tx.skip({}, floors))
         self.commit(node)
         self._take_stored(node)
@@ -362,12 +389,18 @@ class Simulation:
 
     def _shipped(self, ancestor: str, asker: str, events: list[Event], floors: dict[Stream, int]) -> None:
         node = self.nodes[ancestor]
-        node.log.apply(lambda tx: tx.record(repair.admissible(events, asker)))
+        self.record(node, repair.admissible(events, asker))
         held = self._streams(node, asker)
-        if missing := [stream for stream, n in floors.items() if held.get(stream, 0) < n]:
-            self.violations.append(f"{asker} has compacted of {missing} what {ancestor} does not hold")
+        self._missed(asker, ancestor, [stream for stream, n in floors.items() if held.get(stream, 0) < n])
         node.log.apply(lambda tx: tx.skip(floors, {}))
         self.commit(node)
+
+    def _missed(self, asker: str, ancestor: str, streams: list[Stream]) -> None:
+        if streams:
+            self.violations.append(f"{asker} has compacted of {streams} what {ancestor} does not hold")
+
+    def _page_limit(self) -> int:
+        return self.rng.choice([300, 1000, 60_000]) if self.hostile else 10**6
 
     def compact(self, node: Node) -> None:
         """What nobody needs leaves the log."""
@@ -457,7 +490,7 @@ class Simulation:
             for s in node.log.query(lambda log: log.events(limit=10**6))
             if s.event.type in types.FINALS and s.event.data["command"] == command and s.event.source == path
         ]
-        done = [entry for entry in node.world if entry[2] == command]
+        done = [effect for effect in node.world if effect.command == command]
         if len(finals) != 1:
             self.violations.append(f"{command} at {path}: finals {finals}")
             return
@@ -469,12 +502,12 @@ class Simulation:
             self.violations.append(f"{command} at {path}: {self.kinds[command]} and done {len(done)} times")
 
     def _audit_order(self, node: Node) -> None:
-        numbers: dict[str, list[int]] = defaultdict(list)
-        last: tuple[str, int, str] | None = None
-        for entry in node.world:
-            if entry != last:
-                numbers[entry[0]].append(entry[1])
-            last = entry
+        numbers: dict[str, list[Cursor]] = defaultdict(list)
+        last: Effect | None = None
+        for effect in node.world:
+            if effect != last:
+                numbers[effect.origin].append(effect.cursor)
+            last = effect
         for origin, done in numbers.items():
             if done != sorted(set(done)):
                 self.violations.append(f"{node.path}: mail of {origin} was done in the order {done}")

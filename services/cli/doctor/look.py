@@ -11,11 +11,12 @@ Answer = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a tier says at one moment: its status, its clusters, and what its log tells of twins, of forks, and of
-    what was not believed."""
+    """What a tier says at one moment: its status, its clusters, and what its log tells of twins, of forks, of what was
+    not believed, and of logs that were lost."""
 
     status: Answer
     clusters: Sequence[Answer]
     refused: Sequence[Answer]
     forked: Sequence[Answer]
     rejected: Sequence[Answer] = ()
+    renewed: Sequence[Answer] = ()

@@ -25,6 +25,7 @@ def judge(before: Look, after: Look, now: datetime) -> Iterator[Finding]:
     yield from twins(after)
     yield from forks(after)
     yield from forgeries(after)
+    yield from losses(after)
     yield from away(after, now)
     yield from waiting.stuck(after, now)
     yield from waiting.growth(before, after)
@@ -67,9 +68,7 @@ def forks(look: Look) -> Iterator[Finding]:
     for event in look.forked:
         source = event["data"].get("source") or event["source"]
         what = f"the log of {source} has told two different things under one number ({event['time'][:19]}Z)"
-        remedy = (
-            "was it started on an old copy of its log? See docs/operations.md, Backup: start it anew without the copy"
-        )
+        remedy = "was it started twice, on two copies of its state directory? Keep one: docs/operations.md, Lost logs"
         yield error("fork", str(source), what, remedy)
 
 
@@ -99,6 +98,35 @@ def forgeries(look: Look) -> Iterator[Finding]:
             " if it was restored from an old backup or lost its keys, it must join again"
         )
         yield error("signature", str(source), what, remedy)
+
+
+#: What a log that begins another life says of the reason.
+LOST = {
+    "restored": "was restored from a copy, cut short, or gone",
+    "lost": "was behind what {by} holds of it: restored from a copy, cut short, or gone",
+    "forked": "is not the one that {by} knows: its cluster has run twice, on two copies of one state directory",
+}
+
+
+def losses(look: Look) -> Iterator[Finding]:
+    """Logs that have lost something lately, and what became of them."""
+    status = look.status
+    if status["log"].get("waits"):
+        what = f"the log of {status['path']} was lost: nothing is executed until an ancestor gives back what it has"
+        yield error("lost", status["path"], what, "bring back the link to its parent; own commands wait until then")
+    latest = {event["source"]: event for event in look.renewed if event["data"].get("why") in LOST}
+    for path, event in latest.items():
+        data = event["data"]
+        why = LOST.get(data.get("why"), "was lost").format(by=data.get("shown_by"))
+        issued = data.get("reissued", 0)
+        again = f"; {count_of(issued, 'command')} without a final submitted again" if issued else ""
+        what = f"at {event['time'][:19]}Z the log of {path} {why}; others gave back what they hold{again}"
+        remedy = (
+            "decide what is in doubt (ote status), and see what became of the disk; docs/operations.md, Lost logs,"
+            " says what nobody can know"
+        )
+        kind = error if data.get("why") == "forked" else warning
+        yield kind("lost", path, what, remedy)
 
 
 def away(look: Look, now: datetime) -> Iterator[Finding]:

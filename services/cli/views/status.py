@@ -37,6 +37,8 @@ def tier_status(answer: Answer, now: datetime) -> Text:
         rows.append(("history", f"the oldest event is {since(log['oldest'], now)} old{_reclaimable(log)}"))
     if log.get("trouble"):
         rows.append(("trouble", f"no commands are accepted: {log['trouble']}"))
+    if log.get("waits"):
+        rows.append(("waits", "the log was lost: nothing is executed until an ancestor gives back what it has of it"))
     return Text("\n\n").join([pairs(rows), *_troubles(clusters, commands, now)])
 
 

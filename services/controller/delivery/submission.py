@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from itertools import groupby
@@ -171,11 +171,9 @@ def submit(tx: Tx[Event], order: Order, chunks: Sequence[Chunk], max_payload: in
     return events
 
 
-def renew(tx: Tx[Event], above: str) -> list[Event]:
-    """Begins a life of the log above one that others have seen, and submits again what has no final, under
-    the same command ids: targets that have it already will know it (DESIGN 6.8). Returns the events."""
-    tx.begin_life(above)
-    return [event for row in _own_open(tx) for event in _reissue(tx, row)]
+def reissue_all(tx: Tx[Event]) -> list[Event]:
+    """Submits again, in a new life, every command of this tier that has no final (DESIGN 6.8). Returns the events."""
+    return [event for row in _own_open(tx) for event in reissue(tx, row)]
 
 
 def _own_open(tx: Tx[Event]) -> list[CommandRow]:
@@ -187,15 +185,56 @@ def _own_open(tx: Tx[Event]) -> list[CommandRow]:
     return found[::-1]
 
 
-def _reissue(tx: Tx[Event], row: CommandRow) -> list[Event]:
-    rows = [target for target in all_targets(tx, row.id) if target.state in OPEN and not target.withdrawn]
+def reissue(tx: Tx[Event], row: CommandRow) -> list[Event]:
+    """Submits a command of an earlier life again where it is open, with new numbers and the lives of its targets that
+    it was sent to first. What was withdrawn before it was delivered gets a number and the word that it was: its
+    target has to end it."""
+    old = [
+        target
+        for target in all_targets(tx, row.id)
+        if target.state in OPEN and target.origin == tx.source and target.epoch < tx.epoch
+    ]
     order = Order(row.id, row.selector, row.do, row.actor, row.key, row.lane)
     data = {**order.data(row.count), "digest": row.digest}
+    events = _issue(tx, data, row.actor, row.expiresat, [target for target in old if not target.withdrawn])
+    return events + _bury(tx, row.id, [target for target in old if target.withdrawn], row.actor)
+
+
+def bury(tx: Tx[Event], event: Event) -> list[Event]:
+    """The same of commands whose bodies are no more, since this event of an earlier life stands for them."""
     events = []
-    for chunk in plan([Target(target.target, target.target_epoch) for target in rows], lambda _: None):
+    for cover in event.supersedes:
+        row = tx.target(cover.command, cover.path)
+        is_old = row is not None and row.state in OPEN and row.origin == tx.source and row.epoch < tx.epoch
+        if row is not None and is_old and tx.command(cover.command) is None:
+            events += _bury(tx, cover.command, [row], event.actor)
+    return events
+
+
+def _bury(tx: Tx[Event], command: str, rows: Iterable[TargetRow], actor: str | None) -> list[Event]:
+    """Numbers without a body: the cancel behind them covers them."""
+    fresh = [replace(row, number=tx.number(row.target), epoch=tx.epoch, state="accepted") for row in rows]
+    return _control(tx, CANCEL, {"command": command}, fresh, actor)
+
+
+def issue_anew(tx: Tx[Event], event: Event) -> list[Event]:
+    """Submits what an event of an earlier life of this tier asks for, where that event itself can not be kept."""
+    targets = [Target(to.path, to.epoch) for to in event.to]
+    return _issue(tx, event.data, event.actor, event.expiresat, targets)
+
+
+def _issue(
+    tx: Tx[Event],
+    data: Mapping[str, Any],
+    actor: str | None,
+    expiresat: str | None,
+    targets: Sequence[TargetRow] | Sequence[Target],
+) -> list[Event]:
+    known = [t if isinstance(t, Target) else Target(t.target, t.target_epoch) for t in targets]
+    events = []
+    for chunk in plan(known, lambda _: None):
         to = tuple(Addressee(t.path, tx.number(t.path), t.epoch) for t in chunk.targets)
-        draft = Draft(SUBMITTED, chunk.subject, data, actor=row.actor, to=to, expiresat=row.expiresat)
-        events.append(tx.append(draft))
+        events.append(tx.append(Draft(SUBMITTED, chunk.subject, data, actor=actor, to=to, expiresat=expiresat)))
     return events
 
 
@@ -267,24 +306,27 @@ def anew(reader: Reader[Event], command: CommandRow, row: TargetRow) -> Order:
     )
 
 
-def _control(tx: Tx[Event], kind: str, data: dict[str, Any], rows: Sequence[TargetRow], actor: str | None) -> None:
+def _control(
+    tx: Tx[Event], kind: str, data: dict[str, Any], rows: Sequence[TargetRow], actor: str | None
+) -> list[Event]:
     by_path: dict[str, list[TargetRow]] = defaultdict(list)
     for row in rows:
         if kind == CANCEL and row.state == "accepted" and (row.origin, row.epoch) == (tx.source, tx.epoch):
             by_path[row.target].append(row)
     targets = [Target(row.target, row.target_epoch) for row in rows]
+    events = []
     for chunk in plan(targets, lambda _: None):
         covered = [row for target in chunk.targets for row in by_path[target.path]]
-        tx.append(
-            Draft(
-                type=kind,
-                subject=chunk.subject,
-                data=data,
-                actor=actor,
-                to=tuple(Addressee(t.path, tx.number(t.path), t.epoch) for t in chunk.targets),
-                supersedes=covers_of(covered),
-            )
+        draft = Draft(
+            type=kind,
+            subject=chunk.subject,
+            data=data,
+            actor=actor,
+            to=tuple(Addressee(t.path, tx.number(t.path), t.epoch) for t in chunk.targets),
+            supersedes=covers_of(covered),
         )
+        events.append(tx.append(draft))
+    return events
 
 
 def known_command(tx: Tx[Event], command: str) -> CommandRow:

@@ -13,7 +13,8 @@ from typing import Any
 from bus import subjects
 from bus.errors import OteError
 from bus.event import Draft, Event
-from bus.types import CANCEL, CANCELLED, RECEIVED, SUBMITTED, SUPERSEDED
+from bus.types import CANCEL, CANCELLED, IN_DOUBT, RECEIVED, SUBMITTED, SUPERSEDED
+from services.controller.delivery.submission import OPEN
 from services.tier.mail import Mail, may_repeat
 from store.api import Cursor, Mailbox, Tx
 
@@ -40,7 +41,10 @@ def accept(tx: Tx[Event], mail: Mail) -> None:
     tx.move_cursor(mail.origin, mail.cursor)
     if mail.cover is not None:
         for command in covered_commands(mail, tx.source):
-            kind = CANCELLED if mail.cover.type == CANCEL else SUPERSEDED
+            withdrawn = CANCELLED if mail.cover.type == CANCEL else SUPERSEDED
+            kind = _left(tx, command, withdrawn) if _is_known(tx, command, mail.cover) else withdrawn
+            if kind is None:
+                continue
             tx.append(say(tx.source, kind, command, cause=mail.cover.id, by=_by(mail.cover)))
     elif mail.event is not None and mail.event.type == SUBMITTED and not _is_repeat(tx, mail.event):
         data = {"origin": mail.origin, "number": mail.cursor.number}
@@ -55,9 +59,23 @@ def _is_next(tx: Tx[Event], mail: Mail, expected: int) -> bool:
 
 
 def _is_repeat(tx: Tx[Event], event: Event) -> bool:
-    if not may_repeat(event):
+    return _is_known(tx, event.data["command"], event)
+
+
+def _left(tx: Tx[Event], command: str, kind: str) -> str | None:
+    """What is to be said of a command that is withdrawn, and that an earlier life had received: nothing, if it has a
+    final or is at work here. Where that life had started it, nobody knows."""
+    row = tx.target(command, tx.source)
+    if row is None or row.state not in OPEN or any(row.command == command for row, _ in tx.unfinished(tx.source)):
+        return None
+    return IN_DOUBT if row.state == "started" else kind
+
+
+def _is_known(tx: Tx[Event], command: str, event: Event) -> bool:
+    """Whether this cluster has said something of the command before this mail of it."""
+    if not may_repeat(event, tx.source, tx.epoch):
         return False
-    row = tx.target(event.data["command"], tx.source)
+    row = tx.target(command, tx.source)
     return row is not None and row.state != "accepted"
 
 

@@ -9,7 +9,7 @@ need not be there first, and deleting one deletes nothing in it.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from bus.errors import OteError
 from bus.event import Draft, Event
@@ -18,9 +18,10 @@ from bus.subjects import event as event_subject
 from services.shims.base import Answer, Request, Verb, description_of
 from services.shims.keys import objects_in
 from services.shims.local.cluster import KINDS, NODES, furnish, parse_nodes, settle
+from services.shims.local.manifests import Reference
 from services.shims.local.rollouts import workload_in
 from services.shims.local.verbs import VERBS
-from services.shims.local.view import Change, View
+from services.shims.local.view import Change, View, of
 from store.api import Log, Reader
 
 APPLIED = "ote.object.applied.v1"
@@ -60,6 +61,28 @@ class LocalShim:
         """What is to be done when the tier starts: the nodes are as the settings say, and the pods where they
         can be. Nothing, where that is so already."""
         view = View(tx)
+        furnish(view, self._nodes)
+        settle(view)
+        return [_draft(tx.source, change) for change in view.changes]
+
+    def restore_in(self, tx: Reader[Event], told: Sequence[Mapping[str, Any]]) -> list[Draft]:
+        """Its objects as they were told to others, where the log that held them is lost. What was too large to be told
+        is not among them."""
+        last: dict[Reference, dict[str, Any] | None] = {}
+        for report in (report for report in told if report.get("shim") == self.kind):
+            if report.get("whole"):
+                last = dict.fromkeys(last)
+            for change in report.get("changes", ()):
+                object = change["object"]
+                if "truncated" not in object:
+                    last[of(object)] = None if change.get("gone") else object
+        view = View(tx)
+        for reference, object in last.items():
+            there = view.find(reference)
+            if object is not None and object != there:
+                view.put(object)
+            elif object is None and there is not None:
+                view.remove(there)
         furnish(view, self._nodes)
         settle(view)
         return [_draft(tx.source, change) for change in view.changes]

@@ -1,0 +1,241 @@
+"""Lives of a log: what others hold of it, and what follows when that is more, or other, than it holds itself
+(DESIGN 6.8, ADR 0023).
+
+Tiers that greet each other show the last that they hold of each other's own events: a mark. Whoever is shown a
+place that he does not hold has lost a part of his log; whoever holds something else there has lived the same life
+twice. Both begin a new life, get back what the other holds of them, and submit again what has no final.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from bus import subjects
+from bus.event import Draft, Event
+from bus.sync import Mark
+from bus.types import ANNOUNCED, FINALS, IN_DOUBT, MAIL, RENEWED, SUBMITTED
+from services.controller.delivery import submission
+from services.controller.delivery.repair import PAGE_BYTES, Page
+from services.controller.delivery.submission import OPEN
+from services.tier.mail import is_first
+from store.api import Reader, Stream, Tx
+
+#: How many events are looked at for one page.
+_SCAN = 500
+#: Why a life begins where the marker outside the log has told, before anything was written.
+RESTORED = "restored"
+#: And where nothing was lost, but what is said from now on is signed.
+SIGNED = "signed"
+#: Of so many lives of a log a mark is shown.
+_LIVES = 8
+
+
+class Verdict(Enum):
+    """What a log knows of the place in a mark."""
+
+    KNOWN = "known"
+    LOST = "lost"
+    FORKED = "forked"
+
+
+def place_of(event: Event) -> Mark:
+    """The mark that shows this event."""
+    return Mark(event.epoch, event.seq or 0, event.checksum)
+
+
+def marks_of(log: Reader[Event], source: str) -> list[Mark]:
+    """The last that is held here of each life of this source, the latest life first."""
+    marks: list[Mark] = []
+    before: str | None = None
+    while len(marks) < _LIVES and (event := log.latest_of(source, before=before)) is not None:
+        marks.append(place_of(event))
+        before = event.epoch
+    return marks
+
+
+class Shown(NamedTuple):
+    """What others have shown this log of itself: the place that it does not know, and how it stands to it."""
+
+    verdict: Verdict
+    mark: Mark | None = None
+
+
+def look_at(log: Reader[Event], marks: Iterable[Mark]) -> Shown:
+    """The first of these places that this log does not know, if there is one."""
+    for mark in marks:
+        if (verdict := judge(log, mark)) is not Verdict.KNOWN:
+            return Shown(verdict, mark)
+    return Shown(Verdict.KNOWN)
+
+
+def judge(log: Reader[Event], mark: Mark) -> Verdict:
+    """What this log knows of the place that another shows it."""
+    stream = Stream(log.source, mark.epoch)
+    found = log.stream(stream, after=mark.seq - 1, limit=1)
+    if found and found[0].seq == mark.seq:
+        return Verdict.KNOWN if found[0].checksum == mark.checksum else Verdict.FORKED
+    return Verdict.KNOWN if mark.seq <= log.floors(log.source).get(stream, 0) else Verdict.LOST
+
+
+def held_of(log: Reader[Event], shown: Shown) -> dict[Stream, int]:
+    """Up to where this log holds its own lives: what lies beyond is asked for. Of a life in which this log may
+    have gone on from an old copy all of it, since nobody knows where the two part; and of one in which what was missing
+    was given up."""
+    floors = log.floors(log.source)
+    own = {stream: n for stream, n in log.streams(log.source).items() if stream.source == log.source}
+    held = {stream: n for stream, n in own.items() if stream.epoch == log.epoch or stream not in floors}
+    if shown.mark is not None and not log.place(_whole(shown.mark.epoch)):
+        held[Stream(log.source, shown.mark.epoch)] = 0
+    return held
+
+
+def is_over(log: Reader[Event], shown: Shown) -> bool:
+    """Whether the present life must end: somebody has seen more of it, or of a later one; or it is a first life, and
+    was not the first."""
+    return shown.mark is not None and (shown.mark.epoch >= log.epoch or is_first(log.epoch))
+
+
+def beyond(
+    log: Reader[Event], source: str, held: Mapping[Stream, int], after: int, limit: int = PAGE_BYTES
+) -> tuple[Page, int]:
+    """Events of a source beyond what it holds of them, with holes, from the row `after` on; and the row to go on from,
+    also later."""
+    page = Page(limit)
+    while batch := log.events(after=after, limit=_SCAN, source=source):
+        for row, event in batch:
+            if (event.seq or 0) > held.get(Stream(source, event.epoch), 0) and not page.add(event):
+                return page, after
+            after = row
+    return page, log.last_row()
+
+
+def asked_from(log: Reader[Event], shown: Shown, neighbour: str, life: str) -> int | None:
+    """From which row of a neighbour's log (in this life of it) he is asked for what this log has lost; None if there is
+    nothing: this is its first life, and he knows no other. In a later life everybody is asked, each time that he is
+    greeted: what others say of the new life hides what they hold of the old ones."""
+    if shown.mark is not None:
+        return 0
+    return None if is_first(log.epoch) else log.place(_asked(log, neighbour, life))
+
+
+def settle(tx: Tx[Event], neighbour: str, life: str, row: int) -> None:
+    """What this neighbour held of this log up to this row of his is back."""
+    tx.move_place(_asked(tx, neighbour, life), row)
+
+
+def give_up(tx: Tx[Event], ancestors: Iterable[tuple[str, str]]) -> None:
+    """When all ancestors (each with its life) have given back what they had, what is missing of earlier lives counts as
+    held: nobody waits for it any more, and what lies behind it can go up."""
+    if is_first(tx.epoch) or not all(tx.place(_asked(tx, *each)) for each in ancestors):
+        return
+    own = {stream: n for stream, n in tx.streams(tx.source).items() if stream.source == tx.source}
+    tops = {stream: tx.top_of(stream) for stream in own if stream.epoch != tx.epoch}
+    if gone := {stream: top for stream, top in tops.items() if top > own[stream]}:
+        tx.skip(gone, {})
+
+
+def _whole(epoch: str) -> str:
+    """The name of the mark that nothing was written in this life after it was lost."""
+    return f"ended at once {epoch}"
+
+
+def _asked(log: Reader[Event], neighbour: str, life: str) -> str:
+    # Named with a life of another's log last: it is none of the consumers of this one, for which events have to stay.
+    return f"returned in {log.epoch} by {neighbour} {life}"
+
+
+@dataclass(slots=True)
+class Returned:
+    """What became of events that came back: `new` are stored now, `forks` are others than those that this log has in
+    their places; `issued` is what was submitted again."""
+
+    new: list[Event] = field(default_factory=list)
+    forks: list[Event] = field(default_factory=list)
+    issued: list[Event] = field(default_factory=list)
+
+
+def take_back(tx: Tx[Event], events: Iterable[Event], giver: str) -> Returned:
+    """Stores what a neighbour gives back of this log's own events: an ancestor all of them, who is below the mail that
+    went there. What shows that the present life is not what this log takes it for ends it; and commands without a
+    final are submitted again."""
+    back = [event for event in events if event.source == tx.source]
+    places = sorted(map(place_of, back), reverse=True)
+    shown = next((shown for place in places if is_over(tx, shown := look_at(tx, [place]))), None)
+    taken = Returned()
+    if shown is not None and shown.mark is not None:
+        taken.issued += renew(tx, shown.mark.epoch, shown.verdict.value, giver)
+    floors = tx.floors(tx.source)
+    taken.new = tx.record(back).new
+    # What had been given up goes up as something new: others hold it for lost as well.
+    retold = [e for e in taken.new if (e.seq or 0) <= floors.get(Stream(e.source, e.epoch), 0)]
+    _say_again(tx, retold)
+    # Also those that came, and were put aside, before.
+    taken.forks = [event for event in back if judge(tx, place_of(event)) is Verdict.FORKED]
+    taken.issued += _adopt(tx, taken.forks)
+    for event in back:
+        row = tx.command(str(event.data["command"])) if event.type == SUBMITTED else None
+        if row is not None:
+            taken.issued += submission.reissue(tx, row)
+        elif event.type == SUBMITTED and event in taken.forks:
+            # Its place is taken, so that it can not be kept as it was; what it asks for is not lost.
+            taken.issued += submission.issue_anew(tx, event)
+    for event in back:
+        taken.issued += submission.bury(tx, event)
+    return taken
+
+
+def _adopt(tx: Tx[Event], forks: Iterable[Event]) -> list[Event]:
+    """What another copy of this cluster has done is done, also if what it said of it can not be kept in its place."""
+    ends = [event for event in forks if event.type in FINALS and event.type != IN_DOUBT]
+    said = []
+    for event in ends:
+        row = tx.target(str(event.data["command"]), tx.source)
+        if row is not None and row.state in (*OPEN, "in-doubt"):
+            said.append(event)
+    return [tx.append(Draft(e.type, e.subject, e.data, e.cause, e.actor, time=e.time)) for e in said]
+
+
+def renew(tx: Tx[Event], above: str, why: str, shown_by: str | None = None) -> list[Event]:
+    """Begins a life of the log above one that others have seen, says so, and submits again what has no final, under
+    the same command ids: targets that have it already will know it. Returns all of these events."""
+    before = tx.epoch
+    if why == RESTORED:
+        tx.move_place(_whole(before), 1)
+    tx.begin_life(above)
+    issued = submission.reissue_all(tx)
+    data = {"why": why, "before": before, "shown_by": shown_by, "reissued": len(issued)}
+    said = {name: value for name, value in data.items() if value is not None}
+    told = tx.append(Draft(RENEWED, subjects.event(RENEWED, tx.source), said))
+    return [*issued, told]
+
+
+def retell(tx: Tx[Event], forks: Iterable[Event]) -> int:
+    """Says again, in this life, what this log said in an earlier one where others hold something else in its place:
+    nobody else would ever learn of it. Returns how much it was."""
+    first: dict[str, int] = {}
+    for event in forks:
+        if event.source == tx.source and event.seq is not None and event.epoch != tx.epoch:
+            first[event.epoch] = min(first.get(event.epoch, event.seq), event.seq)
+    told = 0
+    for epoch, seq in first.items():
+        consumer = f"retold {epoch}"
+        # Said again once, whoever else shows the same fork; only what lies before it is news.
+        end = tx.place(consumer)
+        after = seq - 1
+        while batch := tx.stream(Stream(tx.source, epoch), after=after, limit=_SCAN):
+            after = batch[-1].seq or after
+            told += _say_again(tx, (event for event in batch if not end or (event.seq or 0) < end))
+        if not end or seq < end:
+            tx.move_place(consumer, seq)
+    return told
+
+
+def _say_again(tx: Tx[Event], events: Iterable[Event]) -> int:
+    """Mail is submitted again by other rules, and who this cluster is it says anyway."""
+    said = [event for event in events if event.type not in MAIL and event.type != ANNOUNCED]
+    for event in said:
+        tx.append(Draft(event.type, event.subject, event.data, event.cause, event.actor, time=event.time))
+    return len(said)

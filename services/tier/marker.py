@@ -1,0 +1,92 @@
+"""A mark outside the log of how far it was: it tells a start from a restore (DESIGN 6.8).
+
+`life.json` in the state directory holds the last place that this tier has written in its log, as of a few seconds ago
+and of its last stop. A log in which that place is missing, or is another, was restored from a copy, cut short, or is
+gone. It `waits` while a log that was lost is not back: then nothing is executed, also after another start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from bus.event import Event
+from bus.sync import Mark
+from leafnodes.files import write_private
+from store.api import Log, Reader, Stream
+from store.errors import StoreError
+
+logger = structlog.get_logger()
+
+NAME = "life.json"
+#: How often it is brought up to the log (seconds).
+INTERVAL = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """The last place that was written, if any is known."""
+
+    mark: Mark | None = None
+    waits: bool = False
+
+    def is_missed(self, log: Reader[Event]) -> bool:
+        """Whether the log does not hold what it held when this was written."""
+        if self.mark is None:
+            return False
+        stream = Stream(log.source, self.mark.epoch)
+        found = log.stream(stream, after=self.mark.seq - 1, limit=1)
+        if found and found[0].seq == self.mark.seq:
+            return found[0].checksum != self.mark.checksum
+        return self.mark.seq > log.floors(log.source).get(stream, 0)
+
+
+def read(state: Path, path: str) -> Marker:
+    """What the file says of the log of `path`; nothing, if there is none, or none that can be read."""
+    try:
+        found = json.loads((state / NAME).read_text())
+        if found["path"] != path:
+            return Marker()
+        mark = Mark(str(found["epoch"]), int(found["seq"]), bytes.fromhex(found["checksum"])) if found["seq"] else None
+        return Marker(mark, bool(found["waits"]))
+    except FileNotFoundError:
+        return Marker()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        logger.warning("the marker of the log can not be read; it is written anew", file=str(state / NAME), error=error)
+        return Marker()
+
+
+def write(state: Path, path: str, marker: Marker) -> None:
+    """Replaces the file. Blocks."""
+    epoch, seq, checksum = marker.mark or ("", 0, b"")
+    said = {"path": path, "epoch": epoch, "seq": seq, "checksum": checksum.hex(), "waits": marker.waits}
+    write_private(state / NAME, json.dumps(said) + "\n")
+
+
+async def keep(log: Log[Event], state: Path, history: asyncio.Event) -> None:
+    """Brings the marker up to the log for ever, and once more at the end."""
+    last: Marker | None = None
+    try:
+        while True:
+            last = await _update(log, state, history, last)
+            await asyncio.sleep(INTERVAL)
+    finally:
+        await _update(log, state, history, last)
+
+
+async def _update(log: Log[Event], state: Path, history: asyncio.Event, last: Marker | None) -> Marker | None:
+    """What is told of a disk that is full or a database that is away is told by others."""
+    try:
+        event = await log.read(lambda reader: reader.latest_of(reader.source), stale=True)
+        mark = None if event is None else Mark(event.epoch, event.seq or 0, event.checksum)
+        now = Marker(mark, not history.is_set())
+        if now != last:
+            await asyncio.to_thread(write, state, log.source, now)
+        return now
+    except (StoreError, OSError) as error:
+        logger.warning("the marker of the log was not written", error=str(error))
+        return last
