@@ -25,6 +25,7 @@ from bus.types import ACCEPTED, ADMITTED, APPLIED, INVITED, REFUSED_CLUSTER, REV
 from leafnodes.credentials.joining import Admittance, Application, token_id
 from leafnodes.credentials.store import Child, Public
 from leafnodes.credentials.tier import Credentials, ring
+from services.controller.hush import Hush
 from services.tier.runtime import Runtime
 from store.api import Reader
 from store.errors import StoreError
@@ -58,6 +59,7 @@ class Admission:
         self._waiting: dict[str, m.Applicant] = {}
         self._accepted: set[tuple[str, str]] = set()
         self._lock = asyncio.Lock()
+        self._hush = Hush()
         self._after = 0
 
     async def start(self) -> None:
@@ -176,7 +178,8 @@ class Admission:
             async with self._lock:
                 answer = await self._decide(said)
         except (OteError, StoreError) as error:
-            logger.warning("not admitted", subject=message.subject, reason=str(error))
+            if times := self._hush.times((message.subject, str(error))):
+                logger.warning("not admitted", subject=message.subject, reason=str(error), times=times)
             answer = Admittance(state="refused", why=str(error))
         message.respond(answer.model_dump_json().encode())
 

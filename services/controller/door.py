@@ -22,8 +22,10 @@ from bus.errors import BadRequest, OteError
 from bus.event import Event, parse_time
 from bus.paths import is_under
 from bus.types import CANCEL, RESOLVE, SUBMITTED
+from services.controller.hush import Hush
 
 logger = structlog.get_logger()
+_hush = Hush()
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _EPOCH = re.compile(r"[0-9a-f]{8}\.[0-9a-f]{16}")
@@ -73,7 +75,8 @@ def frame(message: Message) -> list[Event]:
     try:
         bodies = wire.unpack(message.data)
     except OteError as error:
-        logger.warning("not a frame of events", subject=message.subject, error=str(error))
+        if times := _hush.times(message.subject):
+            logger.warning("not a frame of events", subject=message.subject, error=str(error), times=times)
         return []
     return sound(bodies, message.subject)
 
@@ -86,7 +89,10 @@ def sound(bodies: Iterable[bytes], origin: str) -> list[Event]:
             event = Event.decode(body)
             _check(event)
         except OteError as error:
-            logger.warning("an event is refused", origin=origin, error=error.message, field=error.field)
+            if times := _hush.times((origin, error.field)):
+                logger.warning(
+                    "an event is refused", origin=origin, error=error.message, field=error.field, times=times
+                )
         else:
             events.append(event)
     return events

@@ -21,6 +21,7 @@ from services.controller import door
 from services.controller.delivery import repair, target
 from services.controller.delivery.receiver import Receiver, Verdict
 from services.controller.guard import Guard
+from services.controller.hush import Hush
 from services.tier.mail import Mail, is_first
 from services.tier.outbox import Standing
 from services.tier.runtime import Runtime, Signal
@@ -44,6 +45,7 @@ class Inbound:
         self._me = runtime.path
         self._on_gap = on_gap
         self.guard = Guard(runtime)
+        self._hush = Hush()
         self._receiver = Receiver(self._me, {})
         self._passed: list[str] = []
         self._reloading = False
@@ -127,7 +129,8 @@ class Inbound:
             if event.source == path:
                 events.append(event)
             else:
-                logger.warning("event of another source", subject=message.subject, source=event.source)
+                if times := self._hush.times(message.subject):
+                    logger.warning("event of another source", subject=message.subject, source=event.source, times=times)
         events = self.guard.believed(events, message.subject)
         if events:
             self._runtime.observed.emit(events)

@@ -24,6 +24,7 @@ from bus.messages import Heartbeat
 from bus.sync import Hello
 from bus.types import ANNOUNCED, JOINED, OFFLINE, ONLINE, REFUSED_CLUSTER
 from services.controller import lag
+from services.controller.hush import Hush
 from services.controller.registry import Registry
 from services.tier import tagging
 from services.tier.runtime import Runtime
@@ -60,6 +61,7 @@ class Membership:
         #: The children whose links a sibling passes on, and which.
         self.relayed: dict[str, str] = {}
         self._coming: set[str] = set()
+        self._hush = Hush()
         #: Who was refused last, for each path: a newcomer that goes on asking is recorded once.
         self._refused: dict[str, str] = {}
 
@@ -219,7 +221,8 @@ class Membership:
             path = subjects.path_of_heartbeat(message.subject)
             beat = Heartbeat.model_validate(msgpack.unpackb(message.data))
         except (OteError, ValueError, msgpack.UnpackException) as error:
-            logger.warning("not a heartbeat", subject=message.subject, error=str(error)[:200])
+            if times := self._hush.times(message.subject):
+                logger.warning("not a heartbeat", subject=message.subject, error=str(error)[:200], times=times)
             return
         child = self.children.get(path)
         if child is None or (beat.path, beat.instance) != (path, child.instance):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,3 +106,31 @@ async def test_a_shim_is_asked_and_asks_nothing(tmp_path: Path) -> None:
             with pytest.raises(NoAnswer):
                 await bus.call(subjects.local("submit"), {"to": "root", "do": config("x")}, timeout=0.3)
         assert not heard.messages
+
+
+async def test_a_site_with_credentials_is_taken_in_by_another_region_and_goes_back(tmp_path: Path) -> None:
+    """The other region carries what is the site's, by the region's admission key, and nothing of the region's own."""
+    quick: dict[str, Any] = {"failover": True, "fallback_after": 0.5}
+    async with Tiers(tmp_path) as tiers:
+        root = await trusted(tiers, "root", shims=(), **quick)
+        east = await trusted(tiers, "root.east", root, shims=(), **quick)
+        west = await trusted(tiers, "root.west", root, shims=(), **quick)
+        site = await trusted(tiers, SITE, east, **quick)
+
+        def may_go() -> bool:
+            own, host = site.runtime.credentials, west.runtime.credentials
+            assert own is not None and host is not None
+            return {"root.west", "root"} <= own.state.links.keys() and "root.east" in host.state.carries
+
+        await eventually(may_go, 10, what="the site has credentials for others, and they know its region's key")
+        await eventually(lambda: "root.west" in site.controller.kin.routes, what="the site knows where they are")
+        await site.link.cut()
+        assert (await root.submit(SITE, config("during"), wait=15))["summary"] == {"succeeded": 1}
+        ways = site.controller.ways.supervisor
+        assert ways is not None
+        await eventually(lambda: ways.decider.at == "root.west", what="the site is attached to the other region")
+        assert SITE in west.controller.ways.guests.present
+        assert (await root.submit("under:root.east", config("by-scope"), wait=10))["summary"] == {"succeeded": 1}
+        await site.link.heal()
+        await eventually(lambda: ways.decider.at == "root.east" and ways.decider.settled, 15, what="it is back")
+        assert (await root.submit(SITE, config("after"), wait=10))["summary"] == {"succeeded": 1}
