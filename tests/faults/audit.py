@@ -35,7 +35,7 @@ def _open(logs: Views, acknowledged: Mapping[str, Collection[str]]) -> Iterator[
 def _unshipped(logs: Views) -> Iterator[str]:
     for path, log in logs.items():
         for above, other in logs.items():
-            if is_under(path, above) and (lack := log.counts[path] - other.counts[path]):
+            if is_under(path, above) and (lack := log.counts[path] - other.counts[path]) > 0:
                 yield f"{above} lacks {lack} events of {path}"
 
 
@@ -94,6 +94,13 @@ def miscounted(log: LogView, counter: Path) -> Iterator[str]:
         turns = [log.received[command].seq or 0 for command in mine]
         if turns != sorted(turns):
             yield f"{log.path}: commands{f' of {lane}' if lane else ''} were counted out of order"
+
+
+def recounted(log: LogView, counter: Path) -> Iterator[str]:
+    """What must not be done twice and was, at a target that has lost its log: what it was asked may be lost too."""
+    times = Counter(line.split()[0] for line in counter.read_text().splitlines() if line.endswith(" bump"))
+    retries = Counter(e.data["command"] for e in log.mail if e.type == RESOLVE and e.data["as"] == "retry")
+    yield from (f"{log.path}: {id} was counted {done} times" for id, done in times.items() if done > 1 + retries[id])
 
 
 def waits(status: Mapping[str, Any], link: Mapping[str, Any]) -> Iterator[str]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from bus.errors import OteError
+from bus.event import Event
+from store.verify import verify
 from tests.faults import clocks, disks
 from tests.faults.echo import Echo
 from tests.faults.kit import Tier
@@ -27,6 +30,8 @@ class Chaos:
     def __init__(self, world: World, echoes: Iterable[Echo] = ()) -> None:
         self._world = world
         self._echoes = list(echoes)
+        #: Whose log has had a bit changed.
+        self.flipped: set[str] = set()
 
     async def play(self, deeds: Iterable[Deed]) -> None:
         """All of them; then the world is left as it is."""
@@ -196,6 +201,43 @@ class Chaos:
     async def clock(self, path: str, seconds: float) -> None:
         """A clock is set, so much off the true time."""
         clocks.step(self._world[path].state, seconds)
+
+    # -- logs that are not what they were --------------------------------------------------------------
+
+    async def lost_log(self, path: str) -> None:
+        """A disk is replaced by an empty one; server and ports are kept."""
+        await self._losing(path, disks.lose)
+
+    async def old_log(self, path: str) -> None:
+        """The log is put back as it was before this round."""
+        copy = self._world[path].state / "copy.db"
+        if copy.exists():
+            await self._losing(path, lambda log: disks.restore(copy, log))
+
+    async def short_log(self, path: str, frames: int) -> None:
+        """The last of what was written is gone, though the disk had said that it had it."""
+        await self._losing(path, lambda log: disks.cut_short(log, frames))
+
+    async def flipped_bit(self, path: str, seed: int) -> None:
+        """One bit of the log has changed; a person looks at it when the round is over."""
+        self.flipped.add(path)
+        await self._losing(path, lambda log: disks.flip(log, random.Random(seed)))
+
+    async def _losing(self, path: str, how: Callable[[Path], None]) -> None:
+        await self.kill_both(path)
+        if self._world[path].log.exists():
+            how(self._world[path].log)
+        self._world.lost(path)
+
+    async def mended(self) -> None:
+        """What is found damaged is put aside, as a person would."""
+        while self.flipped:
+            tier = self._world[self.flipped.pop()]
+            if tier.runs:
+                self._wake(tier)
+            await self.kill_both(tier.path)
+            if await asyncio.to_thread(verify, tier.log, Event.decode):
+                await self._losing(tier.path, disks.lose)
 
     # -- the bus ---------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ Full is SQLite's view of it: no file of the process can grow. Slow is in the pro
 
 from __future__ import annotations
 
+import os
 import random
 import resource
 import sqlite3
@@ -81,6 +82,13 @@ def flip(log: Path, rng: random.Random) -> None:
         byte = opened.read(1)[0]
         opened.seek(place)
         opened.write(bytes([byte ^ 1 << rng.randrange(8)]))
+
+
+def cut_short(log: Path, frames: int) -> None:
+    """The last of the write-ahead log is gone."""
+    wal = log.with_name(log.name + "-wal")
+    if wal.exists():
+        os.truncate(wal, max(0, wal.stat().st_size - frames * FRAME))
 
 
 def lose(log: Path) -> None:

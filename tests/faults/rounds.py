@@ -19,13 +19,15 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import structlog
 
+from tests.faults import disks
 from tests.faults.chaos import Chaos
 from tests.faults.echo import echoing
-from tests.faults.schedule import FOUR_TIERS, Deed, schedule
+from tests.faults.schedule import FOUR_TIERS, LOSSES, Deed, schedule
 from tests.faults.table import Table
 from tests.faults.world import World, world
 
@@ -55,8 +57,12 @@ class Stage:
     async def play(self, deeds: Sequence[Deed]) -> Counter[str]:
         """How the commands ended that ended in this round. AssertionError where a promise is broken."""
         before = Counter(self.world.states())
+        if any(deed.name in LOSSES for deed in deeds):
+            for tier in self.world.tree.tiers.values():
+                disks.back_up(tier.log, tier.state / "copy.db")
         await self._chaos.play(deeds)
         await self._chaos.echo(False)
+        await self._chaos.mended()
         await self.world.at_rest()
         await self.world.truthful()
         return Counter(self.world.states()) - before
@@ -69,10 +75,13 @@ class Stage:
 class Rounds:
     """So many rounds of a seed; `say` is told of each."""
 
-    def __init__(self, directory: Path, seed: str, without: Collection[str], say: Callable[[str], None]) -> None:
+    def __init__(
+        self, directory: Path, seed: str, without: Collection[str], say: Callable[[str], None], *, losses: bool = False
+    ) -> None:
         self._directory = directory
         self._seed = seed
-        self._without = without
+        self._draw = partial(schedule, without=without, losses=losses)
+        self._words = (f" --without {','.join(without)}" if without else "") + (" --losses" if losses else "")
         self._say = say
         self.table = Table()
         self.failures: list[str] = []
@@ -100,7 +109,7 @@ class Rounds:
         return number + 1
 
     async def _round(self, stage: Stage, number: int) -> None:
-        deeds = schedule(f"{self._seed}.{number}", self._without)
+        deeds = self._draw(f"{self._seed}.{number}")
         begin = time.monotonic()
         ended: Counter[str] = Counter()
         broken = True
@@ -113,9 +122,8 @@ class Rounds:
             self._say(f"round {number}: {len(deeds)} deeds, {time.monotonic() - begin:.1f} s: {said}")
 
     def _failed(self, number: int, directory: Path, error: Exception) -> None:
-        deeds = schedule(f"{self._seed}.{number}", self._without)
-        without = f" --without {','.join(self._without)}" if self._without else ""
-        again = f"python -m tests.faults.rounds --seed {self._seed} --round {number}{without}"
+        deeds = self._draw(f"{self._seed}.{number}")
+        again = f"python -m tests.faults.rounds --seed {self._seed} --round {number}{self._words}"
         because = f": {error.__cause__}" if error.__cause__ else ""
         self.failures.append(f"round {number} of seed {self._seed}: {error}{because}"[:2000])
         self._say("".join(traceback.format_exception(error))[-6000:])
@@ -173,6 +181,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--shrink", action="store_true", help="the fewest of its deeds that still break a promise")
     parser.add_argument("--tries", type=int, default=2, help="how often fewer deeds are tried")
     parser.add_argument("--without", type=lambda text: text.split(","), default=[], help="leave out: clock,echo")
+    parser.add_argument("--losses", action="store_true", help="logs that are lost, old, cut short, or damaged too")
     parser.add_argument("--directory", type=Path, help="where the trees are; those that fail are left there")
     return parser.parse_args()
 
@@ -185,13 +194,14 @@ async def _main(asked: argparse.Namespace) -> int:
 
     say(f"seed {asked.seed}, in {directory}")
     if asked.round is None:
-        rounds = Rounds(directory, asked.seed, asked.without, say)
+        rounds = Rounds(directory, asked.seed, asked.without, say, losses=asked.losses)
         await rounds.play(asked.rounds)
         say(str(rounds.table))
         say("\n".join(rounds.failures) or "every promise was kept")
         return bool(rounds.failures)
     seed = f"{asked.seed}.{asked.round}"
-    deeds = [deed for deed in schedule(seed, asked.without) if asked.only is None or deed.place in asked.only]
+    drawn = schedule(seed, asked.without, losses=asked.losses)
+    deeds = [deed for deed in drawn if asked.only is None or deed.place in asked.only]
     if asked.shrink:
         deeds = await shrunk(directory, deeds, seed, asked.tries, say)
         say("\n".join(map(str, deeds)))

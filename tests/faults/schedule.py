@@ -145,10 +145,19 @@ FAULTS: Mapping[str, tuple[int, Draw]] = {
     "move": (2, one_of(["root.a.x", "root.a.y"], ["root.a", "root.b"])),
 }
 
+#: What takes from a log what it had said; played where it is asked for.
+LOSSES: Mapping[str, tuple[int, Draw]] = {
+    "lost-log": (3, one_of(TIERS)),
+    "old-log": (3, one_of(TIERS)),
+    "short-log": (3, one_of(TIERS, range(1, 20))),
+    "flipped-bit": (3, one_of(TIERS, range(1000))),
+}
 
-def schedule(seed: str, without: Collection[str] = ()) -> list[Deed]:
+
+def schedule(seed: str, without: Collection[str] = (), *, losses: bool = False) -> list[Deed]:
     """One round."""
     rng = random.Random(seed)
-    kinds = {name: kind for name, kind in {**COMMANDS, **FAULTS}.items() if name not in without}
+    known = {**COMMANDS, **FAULTS, **(LOSSES if losses else {})}
+    kinds = {name: kind for name, kind in known.items() if name not in without}
     names = rng.choices(list(kinds), [weight for weight, _ in kinds.values()], k=rng.randint(FEWEST, MOST))
     return [Deed(n, round(rng.uniform(0, LONGEST_PAUSE), 3), name, kinds[name][1](rng)) for n, name in enumerate(names)]

@@ -13,7 +13,7 @@ from bus.event import Event
 from bus.types import FINALS
 from services.cli.demo.audit import audit
 from store.verify import verify
-from tests.faults.audit import lacking, miscounted, misdirected, misjudged, strangers, waits
+from tests.faults.audit import lacking, miscounted, misdirected, misjudged, recounted, strangers, waits
 from tests.faults.kit import SMALL, Tier, Tree, tree
 from tests.faults.load import Load
 from tests.faults.logs import LogView
@@ -31,6 +31,10 @@ class World:
         self.load = Load(grown)
         self.logs = {path: LogView(path, tier.log) for path, tier in grown.tiers.items()}
         self.spoiled = False
+        #: Whose logs have lost something, and what was acknowledged and is known to nobody any more.
+        self.losers: set[str] = set()
+        self._lost_now: set[str] = set()
+        self.unknowable: dict[str, list[str]] = {}
 
     def __getitem__(self, path: str) -> Tier:
         return self.tree[path]
@@ -101,6 +105,20 @@ class World:
         finals = [finals[-1] for log in self.logs.values() for finals in log.finals.values() if finals]
         return dict(Counter(FINALS[final.type] for final in finals))
 
+    def lost(self, path: str) -> None:
+        """A log has lost what it had said. What was acknowledged by it, and is in no other, nobody can know."""
+        self.logs[path] = LogView(path, self.tree[path].log)
+        self.losers.add(path)
+        self._lost_now.add(path)
+        others = [log for other, log in self.logs.items() if other not in self._lost_now]
+        for log in others:
+            log.refresh()
+        left = {event.data.get("command") for log in others for event in log.mail}
+        for command, origin in list(self.load.origins.items()):
+            if origin == path and command not in left:
+                self.unknowable[command] = self.load.acknowledged.pop(command)
+                del self.load.origins[command]
+
     # -- judgement -------------------------------------------------------------------------------------
 
     async def at_rest(self) -> None:
@@ -112,6 +130,7 @@ class World:
         await eventually(self._nothing_lacks, REST, what="the tree comes to rest")
         # Tiers may still have something to say of each other: the logs are read one after the other.
         await eventually(self._kept, REST, what="every promise is kept")
+        self._lost_now.clear()
         self.spoiled = False
 
     def _nothing_lacks(self) -> bool:
@@ -124,6 +143,9 @@ class World:
     async def _kept(self) -> bool:
         faults = [*strangers(self.logs), *misdirected(self.logs, self.load.acknowledged)]
         for path, counter in self.tree.counters.items():
+            if path in self.losers:
+                faults += recounted(self.logs[path], counter)
+                continue
             faults += miscounted(self.logs[path], counter)
         assert not faults, "\n".join(faults[:20])
         try:
