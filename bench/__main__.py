@@ -30,6 +30,7 @@ CASES: dict[str, Callable[[], Awaitable[list[Result]]]] = {
     "fall-back": failover.fall_back,
     "orphans": orphans.orphans,
     "signatures": security.signatures,
+    "tls": security.tls,
 }
 
 

@@ -69,9 +69,10 @@ class Chain:
 
 
 @asynccontextmanager
-async def chain(depth: int, *, keyed: bool = False, **more: Any) -> AsyncIterator[Chain]:
+async def chain(depth: int, *, keyed: bool = False, tls: bool = False, **more: Any) -> AsyncIterator[Chain]:
     """Real tiers over `depth` leaf hops; the last one executes with the local shim. `more` are settings of
-    the root. They are `keyed` where they sign what they say."""
+    the root. They are `keyed` where they sign what they say; with `tls` all that travels is
+    encrypted."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="ote-bench-")))
         found: list[Controller] = []
@@ -89,14 +90,14 @@ async def chain(depth: int, *, keyed: bool = False, **more: Any) -> AsyncIterato
         for level in range(1, depth + 1):
             tree.append(f"{tree[-1]}.t{level}")
         keys = Keyring.make(tree) if keyed else None
-        settings = TierSettings(path="root", state=folder / "root", shims=[], **more)
+        settings = TierSettings(path="root", state=folder / "root", shims=[], tls="on" if tls else "auto", **more)
         factories: list[Factory] = [host, controller, *([keys.admission("root")] if keys else [])]
         trust = keys.trust("root", settings.state) if keys else None
         info = await stack.enter_async_context(tier(settings, factories, trust))
         paths, urls, leaf = ["root"], [info["nats"]], info["leaf"]
         for level in range(1, depth + 1):
             path = f"{paths[-1]}.t{level}"
-            starting = child(path, folder / path, info["leaf"], shims=level == depth, keys=keys)
+            starting = child(path, folder / path, info["leaf"], shims=level == depth, keys=keys, tls=tls)
             below = await stack.enter_async_context(starting)
             info = below
             paths.append(path)
@@ -114,11 +115,12 @@ async def seen(controller: Controller, path: str, deadline: float = 30.0) -> Non
 
 @asynccontextmanager
 async def child(
-    path: str, state: Path, parent: str, *, shims: bool, keys: Keyring | None = None
+    path: str, state: Path, parent: str, *, shims: bool, keys: Keyring | None = None, tls: bool = False
 ) -> AsyncIterator[dict[str, str]]:
     """A tier as a process; its `tier.json`."""
     command = ["-m", "services.cli", "tier", "--path", path, "--state", str(state), "--parent", parent]
     command += [] if shims else ["--no-shims"]
+    command += ["--tls", "on"] if tls else []
     state.mkdir(parents=True, exist_ok=True)
     if keys is not None:
         settings = TierSettings(path=path, state=state, parent=parent, **({} if shims else {"shims": []}))

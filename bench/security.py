@@ -17,31 +17,36 @@ GOAL_LATENCY, GOAL_RATE = 1.6, 0.4
 async def signatures() -> list[Result]:
     """Latency and rate with and without signatures."""
     async with chain(DEPTH) as plain, chain(DEPTH, keyed=True) as signed:
-        counter = iter(range(10**9))
-        for tree in (plain, signed) * 50:
-            await one(tree, next(counter))
+        return await _compare("signed against unsigned", signed, plain)
 
-        async def latency(tree: Chain) -> list[float]:
-            return [await one(tree, next(counter)) for _ in range(FEW)]
 
-        async def rate(tree: Chain) -> list[float]:
-            return [await command.rate(MANY, lambda: one(tree, next(counter)))]
+async def tls() -> list[Result]:
+    """Latency and rate with TLS on every port and link, and without."""
+    async with chain(DEPTH) as plain, chain(DEPTH, tls=True) as secret:
+        return await _compare("over TLS against without", secret, plain)
 
-        measures: list[Callable[[], Awaitable[list[float]]]] = [
-            partial(latency, signed), partial(latency, plain), partial(rate, signed), partial(rate, plain),
-        ]  # fmt: skip
-        mine, without, fast, faster = await rounds(measures)
-    name = f"durable command, {DEPTH} leaf hops, signed against unsigned"
+
+async def _compare(what: str, ours: Chain, plain: Chain) -> list[Result]:
+    counter = iter(range(10**9))
+    for tree in (plain, ours) * 50:
+        await one(tree, next(counter))
+
+    async def latency(tree: Chain) -> list[float]:
+        return [await one(tree, next(counter)) for _ in range(FEW)]
+
+    async def rate(tree: Chain) -> list[float]:
+        return [await command.rate(MANY, lambda: one(tree, next(counter)))]
+
+    measures: list[Callable[[], Awaitable[list[float]]]] = [
+        partial(latency, ours), partial(latency, plain), partial(rate, ours), partial(rate, plain),
+    ]  # fmt: skip
+    mine, without, fast, faster = await rounds(measures)
+    name = f"durable command, {DEPTH} leaf hops, {what}"
+    rates = [each[0] for each in fast], [each[0] for each in faster]
     return [
         less(f"{name}, p50", _ms(mine, 0.5), _ms(without, 0.5), "ms", GOAL_LATENCY),
         less(f"{name}, p99", _ms(mine, 0.99), _ms(without, 0.99), "ms", GOAL_LATENCY),
-        more(
-            f"the same, {IN_FLIGHT} in flight",
-            [each[0] for each in fast],
-            [each[0] for each in faster],
-            "commands/s",
-            GOAL_RATE,
-        ),
+        more(f"the same, {IN_FLIGHT} in flight", *rates, "commands/s", GOAL_RATE),
     ]
 
 

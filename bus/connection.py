@@ -124,6 +124,19 @@ class Connection(Client):
             if writer is not None:
                 writer.transport.abort()
 
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        """Before anything is said to the server: nobody in between talks this client out of TLS."""
+        if initial_connection and self.options.get("tls") is not None and not info.get("tls_required"):
+            raise Error("nats: the server at this address speaks no TLS")
+        await super()._process_info(info, initial_connection)
+
+    async def _process_connect_init(self) -> None:
+        await super()._process_connect_init()
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None and writer.get_extra_info("ssl_object") is not None:
+            # Else asyncio complains at the end of each connection that was plain when it began.
+            writer.transport.get_protocol()._over_ssl = True
+
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
         subscription = self._subs.get(sid)
         if subscription is not None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import random
 import re
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
+from urllib.parse import urldefrag
 
 from nats.aio.client import Server
 from nats.errors import Error
@@ -40,6 +43,8 @@ async def open_connection(
     """
     failures: list[Exception] = []
     refused = asyncio.Event()
+    if (context := secured(urls)) is not None:
+        options["tls"] = context
 
     async def noticed(error: Exception) -> None:
         failures[:] = [error]
@@ -49,7 +54,7 @@ async def open_connection(
 
     trying = asyncio.ensure_future(
         connection.connect(
-            list(urls),
+            [urldefrag(url)[0] for url in urls],
             error_cb=noticed,
             max_reconnect_attempts=-1,
             # The pause between the first tries: the handler's are for later ones. A fraction does as well.
@@ -79,6 +84,24 @@ async def open_connection(
             await connection.end()
 
 
+def secured(urls: Sequence[str]) -> ssl.SSLContext | None:
+    """How to believe the servers at these addresses; None where none speaks TLS. `tls://HOST:PORT#WORD` ends with the
+    certificate of its authority; without a word it is one that this machine knows. BadRequest if the word is none."""
+    if not any(url.startswith("tls:") for url in urls):
+        return None
+    words = [word for _, word in map(urldefrag, urls) if word]
+    context = ssl.create_default_context() if not words else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Where a new authority is vouched for by the one before, that one is enough.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    for word in words:
+        try:
+            context.load_verify_locations(cadata=base64.urlsafe_b64decode(word + "=" * (-len(word) % 4)))
+        except (ssl.SSLError, ValueError):
+            hint = "copy the address as a whole, with what stands behind #"
+            raise BadRequest("the certificate in the address is none", field="server", hint=hint) from None
+    return context
+
+
 def next_try(servers: list[Server], info: dict[str, Any]) -> tuple[Server, float]:
     """The server that failed least, after a random pause that grows with its failures."""
     server = min(servers, key=lambda each: each.reconnects)
@@ -98,4 +121,4 @@ def _why(urls: Sequence[str], refused: bool, failures: list[Exception]) -> OteEr
 
 def _shown(urls: Sequence[str]) -> str:
     """The addresses without credentials."""
-    return ", ".join(re.sub(r"//[^/]*@", "//", url) for url in urls)
+    return ", ".join(re.sub(r"//[^/]*@", "//", urldefrag(url)[0]) for url in urls)

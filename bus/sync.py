@@ -137,7 +137,7 @@ _ask: TypeAdapter[Ask] = TypeAdapter(Ask)
 
 
 class Relative(NamedTuple):
-    """A tier and where it is reached: host:port, without a login."""
+    """A tier and where it is reached: host:port, without a login; behind a # the certificate of its authority."""
 
     path: str
     leaf: str

@@ -16,12 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urldefrag, urlsplit, urlunsplit
 
 from bus import paths
 from bus.errors import BadRequest
 from leafnodes.auth import NEVER_CROSS, LinkAuth, netloc
 from leafnodes.text import array, duration, quote
+from leafnodes.tls import Tls
 
 Compression = Literal["auto", "off", "accept", "s2_auto", "s2_fast", "s2_better", "s2_best"]
 COMPRESSIONS: tuple[str, ...] = get_args(Compression)
@@ -74,6 +75,7 @@ class ServerConfig:
     at: str | None = None
     """The path of that tier."""
     tuning: Tuning = Tuning()
+    tls: Tls | None = None
 
 
 def parent_urls(parent: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -86,10 +88,11 @@ def parent_urls(parent: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def at_address(url: str, address: str) -> str:
-    """The leaf url with the same login, but at `address` (host:port)."""
+    """The leaf url with the same login, but at `address`: host:port, and `#` with its authority, if that is another."""
     parts = urlsplit(url)
     login = parts.netloc.rpartition("@")[0]
-    return urlunsplit(parts._replace(netloc=f"{login}@{address}" if login else address))
+    place, word = urldefrag(address)
+    return urlunsplit(parts._replace(netloc=f"{login}@{place}" if login else place, fragment=word or parts.fragment))
 
 
 def address_of(url: str) -> str:
@@ -120,6 +123,7 @@ ping_interval: {duration(tuning.ping_interval)}
 ping_max: {PINGS_MISSED}
 max_payload: {tuning.max_payload}
 write_deadline: {duration(tuning.write_deadline)}
+{config.tls.ports(leaf=False) if config.tls else ""}
 cluster {{ name: "ote-t{config.level or paths.depth(config.path)}" }}
 {config.auth.admission()}
 leafnodes {{
@@ -128,6 +132,7 @@ leafnodes {{
   no_advertise: true
   reconnect: {duration(RECONNECT)}
   compression: {_hub_compression(tuning.compression)}
+  {config.tls.ports(leaf=True) if config.tls else ""}
   remotes: [{_remote(config)}]
 }}
 """
@@ -138,8 +143,8 @@ def _remote(config: ServerConfig) -> str:
         return ""
     return f"""
     {{
-{config.auth.remote(config.parents, config.at or paths.parent(config.path) or "")}
-      no_randomize: true
+{config.auth.remote([urldefrag(url)[0] for url in config.parents], config.at or paths.parent(config.path) or "")}
+{config.tls.remote(config.parents) if config.tls else ""}      no_randomize: true
       ignore_discovered_servers: true
       compression: {_link_compression(config.tuning.compression, config.parents)}
       deny_imports: {array(NEVER_CROSS)}

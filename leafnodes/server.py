@@ -26,6 +26,7 @@ from leafnodes.identity import CHILD_USER, Identity, settle
 from leafnodes.monitor import LeafLink, Monitor, ServerInfo
 from leafnodes.process import Process
 from leafnodes.runner import GRACE, PortTaken, Runner
+from leafnodes.tls import Tls
 
 ATTEMPTS = 5
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
@@ -45,8 +46,9 @@ class NatsServer:
     Ports that are 0 are chosen once and remembered. `parent` is one leaf url or several, tried in
     order, `level` and `at` as in `attach`. Clients need no login on a loopback `host`, and the login `clients`
     elsewhere; children use the login `children`, or a password that is made once. With `credentials` everybody has
-    one of their own, and no login counts. `advertise` is the host in `leaf_url`. `start_timeout` is in seconds. With
-    `external_url` nothing is started: that server is the care of somebody else."""
+    one of their own, and no login counts. `tls` says which ports and links speak it. `advertise` is the host in
+    `leaf_url`. `start_timeout` is in seconds. With `external_url` nothing is started: that server is the care of
+    somebody else."""
 
     def __init__(
         self,
@@ -68,6 +70,7 @@ class NatsServer:
         external_url: str | None = None,
         start_timeout: float = 15.0,
         credentials: Credentials | None = None,
+        tls: Tls | None = None,
     ) -> None:
         if external_url is None and clients is None and credentials is None and not is_loopback(host):
             raise BadRequest(
@@ -81,6 +84,7 @@ class NatsServer:
         self._level = level
         self._at = at
         self._credentials = credentials
+        self._tls = tls
         self._host = host
         self._ports = (port, leaf_port, monitor_port)
         self._advertise = advertise or WILDCARDS.get(host, host)
@@ -116,16 +120,18 @@ class NatsServer:
             return self._external_url
         host, port = WILDCARDS.get(self._host, self._host), self._known().client_port
         login = None if self._credentials else self._clients
-        return login.url("nats", host, port) if login else f"nats://{netloc(host, port)}"
+        scheme, word = ("tls", self._tls.word) if self._tls and self._tls.serves else ("nats", "")
+        return (login.url(scheme, host, port) if login else f"{scheme}://{netloc(host, port)}") + word
 
     @property
     def leaf_url(self) -> str | None:
         """What children dial, with their login, if it is a password; None for an external server."""
         if self._external_url is not None:
             return None
+        scheme, word = ("tls", self._tls.word) if self._tls and self._tls.serves else ("nats-leaf", "")
         if self._credentials is not None:
-            return f"nats-leaf://{self.leaf_address}"
-        return self._children_login().url("nats-leaf", self._advertise, self._known().leaf_port)
+            return f"{scheme}://{self.leaf_address}{word}"
+        return self._children_login().url(scheme, self._advertise, self._known().leaf_port) + word
 
     async def varz(self) -> ServerInfo:
         """The server at this moment. Unavailable where it does not answer."""
@@ -141,6 +147,8 @@ class NatsServer:
         if self._external_url is not None:
             return
         self.state_dir.mkdir(parents=True, exist_ok=True)
+        if self._tls is not None:
+            await asyncio.to_thread(self._tls.settle)
         async with self._lock:
             if self._process is None or not self._process.alive():
                 self._process = await self._adopt() or await self._start_new()
@@ -177,6 +185,11 @@ class NatsServer:
         """`leaf_url` without its login and scheme: host:port; "" for an external server."""
         return netloc(self._advertise, self._known().leaf_port) if self.is_ours else ""
 
+    @property
+    def announced(self) -> str:
+        """The same, as others are told of it: behind a # by which authority it is known, if it has one."""
+        return self.leaf_address + (self._tls.word if self._tls is not None and self._tls.serves else "")
+
     async def restart(self) -> None:
         """Ends the process; `watch` starts it again on the same ports."""
         if self._process is not None:
@@ -201,6 +214,11 @@ class NatsServer:
             except OteError:
                 self._parents, self._level, self._at = before
                 raise
+
+    async def keep_certificates(self) -> None:
+        """Runs until cancelled: renews the certificates when that is due, without ending a link."""
+        if self._tls is not None and self.is_ours:
+            await self._tls.keep(self.refresh)
 
     async def refresh(self) -> None:
         """The credentials have changed: the server reads them. Links whose own has not changed stay; who is revoked is
@@ -305,4 +323,5 @@ class NatsServer:
             pid_file=self.state_dir / "nats.pid",
             log_file=self.log_file,
             tuning=self._tuning,
+            tls=self._tls,
         )

@@ -46,6 +46,7 @@ _COMMANDS = {
         "revoke": ("admission:revoke", "Lets a cluster in no more, and cuts its link."),
         "rotate": ("admission:rotate", "Renews the credentials of clusters."),
         "user": ("init:user", "Makes a credential for somebody who asks a tier, or for a shim."),
+        "tls": ("tls:app", "Shows and renews the certificates of a tier's server."),
         "shim": ("shim:app", "Checks shims."),
         "store": ("store:app", "Checks, repairs and compacts a tier's log file."),
         "lab": ("lab.commands:app", "Starts and stops a whole tree on this machine."),

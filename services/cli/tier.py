@@ -51,6 +51,12 @@ def tier(
     guests: int | None = None,
     relays: int | None = None,
     relay_port: int | None = None,
+    tls: str | None = None,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
+    tls_ca: Path | None = None,
+    tls_children_ca: Path | None = None,
+    parent_ca: Path | None = None,
     nats_url: str | None = None,
     nats_binary: Path | None = None,
     synchronous: str | None = None,
@@ -129,6 +135,18 @@ def tier(
         for none, 32 if not given.
     relay_port
         The port for these; a free one if not given, and the same after a restart if it can be.
+    tls
+        Whether its ports speak TLS: on, off, or auto: where it has credentials and --host is not loopback.
+    tls_cert
+        The certificate of its server (PEM); if not given it makes its own, and renews it.
+    tls_key
+        The key of that certificate.
+    tls_ca
+        The authority of that certificate; its address then ends with it.
+    tls_children_ca
+        The authorities (PEM) of which children must show a certificate; they need not if not given.
+    parent_ca
+        The authorities (PEM) of the servers to which it attaches, beside those that stand in their addresses.
     nats_url
         A NATS server that runs already, instead of one of its own.
     nats_binary
@@ -179,6 +197,12 @@ def tier(
         "guests": guests,
         "relays": relays,
         "relay_port": relay_port,
+        "tls": tls,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
+        "tls_ca": tls_ca,
+        "tls_children_ca": tls_children_ca,
+        "parent_ca": parent_ca,
         "nats_url": nats_url,
         "nats_binary": nats_binary,
         "synchronous": synchronous,

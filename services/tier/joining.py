@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urldefrag
 
 from bus import paths, subjects
 from bus.client import Bus, NoAnswer
@@ -17,6 +18,7 @@ from leafnodes.credentials.scopes import NEWCOMER
 from leafnodes.credentials.store import State
 from leafnodes.credentials.tier import Credentials
 from leafnodes.server import NatsServer
+from leafnodes.tls import dialling
 
 #: How long one answer may take, between two asks, and how long nobody may answer at all (seconds).
 ANSWER, AGAIN, PATIENCE = 3.0, 0.25, 30.0
@@ -68,8 +70,11 @@ async def join(token: Token, state: Path, told: Told, *, binary: Path | None = N
         credentials = Credentials.found(state, own)
     _must_be_of(credentials, token)
     credentials.borrow(token)
-    told(f"asks {paths.parent(token.path)} at {token.parent}")
-    server = NatsServer(state_dir=state, path=token.path, parent=token.parent, binary=binary, credentials=credentials)
+    told(f"asks {paths.parent(token.path)} at {urldefrag(token.parent)[0]}")
+    tls = dialling(state, token.path, token.parent)
+    server = NatsServer(
+        state_dir=state, path=token.path, parent=token.parent, binary=binary, credentials=credentials, tls=tls
+    )
     async with server, await _connect(server, credentials) as bus:
         answer = await until_admitted(bus, credentials, token, told)
         credentials.adopt(answer)

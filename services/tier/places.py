@@ -21,12 +21,14 @@ Relation = Literal["parent", "parent's sibling", "grandparent", "sibling"]
 
 class Route(NamedTuple):
     """A way up: who dials `address` (host:port), where the tier `place` listens, is attached to `host`. These two
-    differ where a sibling passes bytes on to the parent."""
+    differ where a sibling passes bytes on to the parent. `word` is by which authority it is known, "" if by the same
+    as the parent, or by none."""
 
     place: str
     host: str
     address: str
     relation: Relation
+    word: str = ""
 
 
 def routes(settings: TierSettings, family: Family) -> dict[str, Route]:
@@ -39,7 +41,8 @@ def routes(settings: TierSettings, family: Family) -> dict[str, Route]:
 
     def route(one: Relative, relation: Relation) -> Route:
         host = own if relation == "sibling" else one.path
-        return Route(one.path, host, reach.get(one.path, one.leaf), relation)
+        address, _, word = one.leaf.partition("#")
+        return Route(one.path, host, reach.get(one.path, address), relation, word)
 
     found = [Route(own, own, address_of(settings.parent), "parent")]
     found += [route(uncle, "parent's sibling") for uncle in _shuffled(settings.path, family.uncles)]
@@ -61,7 +64,7 @@ def dialled(settings: TierSettings, route: Route) -> Dial:
     assert settings.parent is not None, settings.path
     if route.relation == "parent":
         return Dial(settings.parent)
-    url = at_address(settings.parent, route.address)
+    url = at_address(settings.parent, f"{route.address}#{route.word}" if route.word else route.address)
     if route.relation == "sibling":
         return Dial(url)
     return Dial(url, paths.depth(paths.Path(route.host)) + 1, route.host)

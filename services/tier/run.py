@@ -24,9 +24,12 @@ from bus.credential import Credential
 from bus.errors import BadRequest, Refused, Unavailable
 from bus.event import Event
 from leafnodes.auth import Login
+from leafnodes.certificates import Certificates
+from leafnodes.config import is_loopback
 from leafnodes.credentials.tier import Credentials
 from leafnodes.files import write_private
-from leafnodes.server import NatsServer
+from leafnodes.server import WILDCARDS, NatsServer
+from leafnodes.tls import Tls, speaks_tls
 from services.tier import marker, places
 from services.tier.exposition import exposed
 from services.tier.places import Route
@@ -122,6 +125,7 @@ async def tier(
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(service.run(), name=service.name) for service in services]
                 tasks.append(group.create_task(server.watch(), name="watch server"))
+                tasks.append(group.create_task(server.keep_certificates(), name="keep certificates"))
                 if not settings.joins:
                     keeping = marker.keep(log, settings.state, runtime.history)
                     tasks.append(group.create_task(keeping, name="marker"))
@@ -205,6 +209,29 @@ def _server(settings: TierSettings, credentials: Credentials | None, begin: Rout
         binary=settings.nats_binary,
         external_url=settings.nats_url,
         credentials=credentials if settings.nats_url is None else None,
+        tls=_tls(settings, has_credentials=credentials is not None) if settings.nats_url is None else None,
+    )
+
+
+def _tls(settings: TierSettings, *, has_credentials: bool) -> Tls | None:
+    """None where neither its ports nor its link speak TLS."""
+    is_open = has_credentials and not is_loopback(settings.host)
+    serves = settings.tls == "on" or (settings.tls == "auto" and (is_open or settings.tls_cert is not None))
+    dials = settings.parent_ca is not None or speaks_tls(settings.parent or "")
+    if not (serves or dials):
+        return None
+    directory = settings.state.resolve() / "tls"
+    hosts = [host for host in (settings.host, settings.advertise) if host and host not in WILDCARDS]
+    given = settings.tls_cert is not None
+    return Tls(
+        directory,
+        serves=serves,
+        made=None if given else Certificates(directory, settings.path, hosts),
+        certificate=settings.tls_cert,
+        key=settings.tls_key,
+        authority=settings.tls_ca,
+        children=settings.tls_children_ca,
+        parents=settings.parent_ca,
     )
 
 

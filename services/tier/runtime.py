@@ -87,7 +87,7 @@ class Runtime:
         #: This tier's NATS server, where it is this process that may move it, and where others attach to it:
         #: host:port, or "" if nobody can.
         self.server = server if server is not None and server.is_ours and not settings.joins else None
-        self.leaf = self.server.leaf_address if self.server is not None else ""
+        self.leaf = self.server.announced if self.server is not None else ""
         #: Who this tier is to others, and whom it lets in; None where all share a password.
         self.credentials = credentials
         #: Whom it believes; None where it has no credentials, and believes everybody who could log in.

