@@ -148,7 +148,8 @@ class Asker:
         try:
             while asking:
                 done, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
-                if any(task.exception() is None for task in done):
+                # Each is looked at: an error that nobody has seen is told as one of the program.
+                if None in [task.exception() for task in done]:
                     return True
             return False
         finally:
