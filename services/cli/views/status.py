@@ -27,7 +27,7 @@ def tier_status(answer: Answer, now: datetime) -> Text:
         ("tier", f"{answer['path']}  version {answer['version']}, up {age(answer['uptime'])}, epoch {answer['epoch']}"),
         ("parent", _parent(answer["link"], now)),
         ("clusters", f"{clusters['online']} online, {clusters.get('away', len(clusters['offline']))} offline"),
-        ("commands", f"{commands['open']} open, {commands['doubts']} in doubt"),
+        ("commands", f"{commands['open']} open, {commands.get('doubts', len(commands['in_doubt']))} in doubt"),
         ("backlog", counts(answer["backlog"])),
         ("log", f"{log['events']:,} events, {size(log['bytes'])}; {size(log['free_bytes'])} free on disk{_worth(log)}"),
     ]
