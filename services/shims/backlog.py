@@ -56,6 +56,11 @@ class Backlog:
         self._passed += self.is_behind
         return self.is_behind
 
+    def look_again(self) -> None:
+        """There may be work in the log that never came as mail: it is read from its begin."""
+        self.is_behind, self._place = True, ("", 0)
+        self._passed += 1
+
     @property
     def is_loading(self) -> bool:
         """Whether it takes from the log now."""

@@ -123,6 +123,11 @@ class Host:
         """What this cluster had told of its objects is what was in the log that was lost. What it did after that is
         done again, when its mail comes."""
         self._untold.update(untold(events))
+        if not self._runtime.history.is_set():
+            return
+        # What came back may be received, and have no final; nobody else would ever begin it.
+        self._backlog.look_again()
+        self._runtime.spawn(self._catch_up(), "look again")
         for shim in self._shims.values():
             if transactional(shim):
                 self._runtime.log.write(partial(restore_in, shim=shim, events=events), keep=True)
@@ -235,9 +240,17 @@ class Host:
 
         self._record(op, lambda: None)
 
-    def _add(self, event: Event, cursor: Cursor | None = None, *, resumed: bool = False, reread: bool = False) -> None:
+    def _add(
+        self,
+        event: Event,
+        cursor: Cursor | None = None,
+        *,
+        resumed: bool = False,
+        retried: bool = False,
+        reread: bool = False,
+    ) -> None:
         """Work that comes with a cursor came as mail, other work is in the log; what is `resumed` may have begun, what
-        was `reread` may have ended."""
+        was `reread` may have ended, what is `retried` a person wants done again."""
         do = event.data["do"]
         kind = do.get("shim") or self._default
         shim = self._own if kind == self._own.kind else self._shims.get(kind or "")
@@ -248,14 +261,18 @@ class Host:
         if command in self._queue:
             return
         may_be_done = resumed and not transactional(shim)
-        job = Job(event, shim, cursor, resumed, reread, may_be_done, attempt=2 if resumed else 1)
-        is_for_another = is_for_another_life(event, self._me, self._runtime.log.epoch)
-        if is_for_another and not job.repeatable and (self._lost or not resumed):
+        job = Job(event, shim, cursor, resumed, retried, reread, may_be_done, attempt=2 if resumed else 1)
+        if self._is_doubtful(job, self._runtime.log.epoch):
             self._doubt(event)
             return
         keys = keys_of(shim, event)
         work = Work(command, job, keys, ordered=transactional(shim), weight=len(event.body))
         self._begin(self._queue.add(work))
+
+    def _is_doubtful(self, job: Job, life: str) -> bool:
+        """Whether an earlier life of this log may have carried out what must not be done twice; nothing is begun in
+        another life than the one to which it was sent, unless a person says so."""
+        return not (job.repeatable or job.retried) and is_for_another_life(job.event, self._me, life)
 
     # -- work --------------------------------------------------------------------------------------
 
@@ -322,6 +339,10 @@ class Host:
         must_be_received(tx, job)
         if is_settled(tx, job):
             return False
+        # The log may have been found to be an old copy since the command was received.
+        if self._is_doubtful(job, tx.epoch):
+            tx.append(finals.draft(self._me, job.event, types.IN_DOUBT, finals.in_doubt_of_lost_life()))
+            return False
         if not job.repeatable:
             tx.append(finals.draft(self._me, job.event, types.STARTED, {}))
         return True
@@ -378,7 +399,7 @@ class Host:
             if original is None or at_work:
                 logger.warning("not in doubt", command=command, verdict=verdict)
             elif verdict == "retry":
-                self._add(original, resumed=True)
+                self._add(original, resumed=True, retried=True)
             else:
                 kind, data = finals.resolved(verdict, event)
                 self._say(original, kind, data)

@@ -26,15 +26,16 @@ AnyShim = Shim | TransactionalShim
 @dataclass(slots=True)
 class Job:
     """One command at work. `resumed`: it was received in an earlier life of this process, and can not be
-    withdrawn any more. `reread`: it was found in the log, where it may have ended meanwhile. `may_be_done`: a shim
-    outside the log may have done it already. `idle` while it only waits for its shim to have room, or for somebody
-    to run it."""
+    withdrawn any more. `retried`: a person has said that it shall be done again. `reread`: it was found in the log,
+    where it may have ended meanwhile. `may_be_done`: a shim outside the log may have done it already. `idle` while it
+    only waits for its shim to have room, or for somebody to run it."""
 
     event: Event
     shim: AnyShim
     #: the number that the log must have received before it takes the result; None: it has
     cursor: Cursor | None = None
     resumed: bool = False
+    retried: bool = False
     reread: bool = False
     may_be_done: bool = False
     attempt: int = 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,23 +68,29 @@ def write(state: Path, path: str, marker: Marker) -> None:
     write_private(state / NAME, json.dumps(said) + "\n")
 
 
-async def keep(log: Log[Event], state: Path, history: asyncio.Event) -> None:
-    """Brings the marker up to the log for ever, and once more at the end."""
+async def keep(log: Log[Event], state: Path, back: asyncio.Event) -> None:
+    """Brings the marker up to the log for ever, and once more at the end. It waits until a log that was lost is `back`:
+    a cluster that only begins does not, or it would wait for ever if it were killed, cut off, and started again."""
     last: Marker | None = None
     try:
         while True:
-            last = await _update(log, state, history, last)
-            await asyncio.sleep(INTERVAL)
+            last = await _update(log, state, back, last)
+            if back.is_set():
+                await asyncio.sleep(INTERVAL)
+            else:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(INTERVAL):
+                        await back.wait()
     finally:
-        await _update(log, state, history, last)
+        await _update(log, state, back, last)
 
 
-async def _update(log: Log[Event], state: Path, history: asyncio.Event, last: Marker | None) -> Marker | None:
+async def _update(log: Log[Event], state: Path, back: asyncio.Event, last: Marker | None) -> Marker | None:
     """What is told of a disk that is full or a database that is away is told by others."""
     try:
         event = await log.read(lambda reader: reader.latest_of(reader.source), stale=True)
         mark = None if event is None else Mark(event.epoch, event.seq or 0, event.checksum)
-        now = Marker(mark, not history.is_set())
+        now = Marker(mark, not back.is_set())
         if now != last:
             await asyncio.to_thread(write, state, log.source, now)
         return now

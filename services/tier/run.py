@@ -112,7 +112,7 @@ async def tier(
         )
         bus = await stack.enter_async_context(await connecting)
         runtime = Runtime(settings, log, bus, connection, server, credentials, trust, begin, relay)
-        await _look_back(runtime)
+        back = await _look_back(runtime)
         stack.push_async_callback(runtime.close)
         services = [factory(runtime) for factory in factories]
         for service in services:
@@ -127,7 +127,7 @@ async def tier(
                 tasks.append(group.create_task(server.watch(), name="watch server"))
                 tasks.append(group.create_task(server.keep_certificates(), name="keep certificates"))
                 if not settings.joins:
-                    keeping = marker.keep(log, settings.state, runtime.history)
+                    keeping = marker.keep(log, settings.state, back)
                     tasks.append(group.create_task(keeping, name="marker"))
                 if (keep := retention(settings)) is not None:
                     tasks.append(group.create_task(retain(log, keep, settings.retention_interval), name="retention"))
@@ -139,22 +139,28 @@ async def tier(
                         task.cancel()
 
 
-async def _look_back(runtime: Runtime) -> None:
-    """Is this the log that was here before? Who has lost his, or has none, waits for what others have of it."""
+async def _look_back(runtime: Runtime) -> asyncio.Event:
+    """Is this the log that was here before? Who has lost his, or has none, waits for what others have of it. The event
+    is set when a log that was lost is back."""
     settings = runtime.settings
     if settings.joins:
         runtime.history.set()
-        return
+        return runtime.history
     known = marker.read(settings.state, settings.path)
     missed, is_empty = await runtime.log.read(lambda reader: (known.is_missed(reader), not reader.last_row()))
     if missed:
         runtime.lost = known.mark
         logger.warning("the log is not what it was: restored, cut short or gone", lost=known.mark)
-    if not (missed or known.waits or (is_empty and runtime.depth)):
-        runtime.history.set()
-    elif is_empty and known.mark is None:
+    if missed or known.waits:
+        return runtime.history
+    if is_empty and runtime.depth:
         # A new cluster, it seems: who can not reach its parent begins alone.
         asyncio.get_running_loop().call_later(NEW_WAITS, runtime.history.set)
+    else:
+        runtime.history.set()
+    back = asyncio.Event()
+    back.set()
+    return back
 
 
 def _prepare(state: Path) -> None:

@@ -108,15 +108,18 @@ async def test_nothing_can_be_said_for_others(place: Place) -> None:
     await east.listen(own, *said)
     await victim.listen(*said)
     before = len(east.messages)
-    async with break_in(place, "intruder") as intruder:
-        for subject, payload in said.items():
+    # Each by a link of its own: for some the server ends the link.
+    for subject, payload in said.items():
+        async with break_in(place, "intruder") as intruder:
             intruder.say(subject, payload)
+            await intruder.settled()
+    async with break_in(place, "intruder") as intruder:
         intruder.say(own, b"the last")
         await intruder.settled()
         await eventually(lambda: _came(east, intruder, own), 15, what="what it may say comes through")
-        sent = {(subject, payload) for subject, payload in said.items()}
-        assert not sent & set(east.messages[before:]), "nothing that it may not say"
-        assert not sent & set(victim.messages)
+    sent = {(subject, payload) for subject, payload in said.items()}
+    assert not sent & set(east.messages[before:]), "nothing that it may not say"
+    assert not sent & set(victim.messages)
     seen = place.refusals()
     assert all(subject in seen for subject in said), [subject for subject in said if subject not in seen]
     await place.works("after")

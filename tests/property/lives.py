@@ -161,6 +161,18 @@ class Lives(Simulation):
         state = self.states[node.path]
         state.waits, state.lost = False, state.lost or state.waits
 
+    def _look_again(self, node: Node) -> None:
+        """What came back may be received and have no final."""
+        if self.states[node.path].waits:
+            return
+        known = {job.command for job in node.jobs}
+        for row, event in node.log.query(lambda log: log.unfinished(node.path)):
+            job = Job(event, resumed=True)
+            if row.command not in known and row.state == "started":
+                self._say(node, job, types.IN_DOUBT, cause=event.id)
+            elif row.command not in known:
+                node.jobs.append(job)
+
     # -- what a tier does --------------------------------------------------------------------------
 
     def _addressee(self, node: Node, path: str) -> Target:
@@ -207,7 +219,7 @@ class Lives(Simulation):
                 job.said = True
                 return
             is_old = is_for_another_life(job.event, node.path, node.log.epoch)
-            if job.kind == "unsafe" and is_old and not job.running and (state.lost or not job.resumed):
+            if job.kind == "unsafe" and is_old and not job.running:
                 self._say(node, job, types.IN_DOUBT, cause=job.event.id)
                 return
             if state.blind:
@@ -312,6 +324,7 @@ class Lives(Simulation):
             above = [(path, told.get(path, "")) for path in paths.ancestors(paths.Path(asker))]
             node.log.apply(lambda tx: lives.give_up(tx, above))
         self.commit(node)
+        self._look_again(node)
         if more:
             self._recall(asker, greeting, rest, forks)
         else:
