@@ -148,7 +148,7 @@ async def _is_done(tiers: Tiers, id: str) -> bool:
     return row is not None and row.state == "succeeded"
 
 
-#: After a loss and a compaction the two count an earlier life of the region's own log differently, and compare for ever.
+#: After a loss and a compaction the two count an earlier life of the region's log differently, and compare for ever.
 COUNTED_APART = pytest.mark.xfail(reason="what was given up of an earlier life is not counted alike", run=False)
 
 
