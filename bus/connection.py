@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, cast
 
 from nats.aio.client import Client
@@ -75,9 +76,11 @@ class Connection(Client):
     def push(self) -> None:
         """Hands all that waits to the socket, in order."""
         if self._pending and self.is_connected and self._transport is not None:
-            self._transport.writelines(self._pending)
-            self._pending = []
-            self._pending_data_size = 0
+            # uvloop has closed the socket before nats-py hears of it, and refuses; asyncio's own loop says nothing.
+            # It is lost with its connection either way.
+            with suppress(RuntimeError):
+                self._transport.writelines(self._pending)
+            self.forget()
 
     def _uncork(self) -> None:
         self._corked = False

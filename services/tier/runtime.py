@@ -126,8 +126,11 @@ class Runtime:
         log.on_commit(self._publish)
 
     def _publish(self, events: list[Event]) -> None:
-        self.outbox.publish(events)
-        self.observed.emit(events)
+        try:
+            self.outbox.publish(events)
+        finally:
+            # Whatever became of what was sent, this cluster goes on with its own.
+            self.observed.emit(events)
 
     async def commit(self, op: Callable[[Tx[Event]], T], *, settled: bool = False) -> T:
         """Writes what a user asked for; `settled`: over all that came before, also copies that were put aside.

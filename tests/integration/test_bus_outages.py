@@ -10,9 +10,11 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlparse
 
 import pytest
+import uvloop
 from nats.aio.client import Server
 
 from bus import client, opening
@@ -62,6 +64,33 @@ async def test_requests_fail_at_once_while_the_server_is_away_and_work_when_it_i
     await eventually(lambda: states == [False, True], 10)
     assert (await bus.request("echo", b"again", timeout=5)).data == b"again"
     assert bus.stats.reconnects == 1
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_what_is_sent_in_the_moment_in_which_the_connection_dies_is_lost_and_raises_nothing(
+    nats_server: NatsServer, loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """uvloop knows of it before nats-py does: a commit that is told of in that moment is still told to all."""
+
+    async def dies() -> None:
+        states: list[bool] = []
+        problems: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, problem: problems.append(problem))
+        bus = await Bus.connect(nats_server.url, name="test", on_state=states.append)
+        try:
+            connection = bus._connection
+            transport: Any = connection._transport
+            transport._io_writer.transport.abort()
+            bus.send("lost", b"at once")
+            bus.send("lost", b"at the end of the turn")
+            await eventually(lambda: states == [False, True], 10)
+            await bus.flush()
+            assert problems == []
+        finally:
+            await bus.close()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(dies())
 
 
 async def test_what_failed_during_an_outage_is_not_sent_later(nats_server: NatsServer, connect: Connect) -> None:
