@@ -254,6 +254,10 @@ async def test_resolve_selector_and_status(root: LocalTier, tiers: Tiers) -> Non
     assert rest == {"targets": [SITE3], "count": 3}
     with pytest.raises(BadRequest, match="has the shim 'helm'"):
         await root.ask("resolve_selector", {"select": "tag:camera", "shim": "helm"})
+
+    async def link_is_down() -> bool:
+        return bool((await tiers[SITE3].ask("status"))["link"]["state"] == "down")
+
     await tiers[SITE3].link.cut()
     await root.sees(SITE3, "offline")
     sent = await root.submit("site3", "shop")
@@ -264,7 +268,7 @@ async def test_resolve_selector_and_status(root: LocalTier, tiers: Tiers) -> Non
     assert status["clusters"]["away"] == 1
     assert [(open["command"], open["target"]) for open in status["commands"]["oldest"]] == [(sent["id"], SITE3)]
     assert status["commands"]["open"] == 1
-    assert (await tiers[SITE3].ask("status"))["link"]["state"] == "down"
+    await eventually(link_is_down, 20)
     await tiers[SITE3].link.heal()
     await root.sees(SITE3, "online")
     await root.done(sent["id"])
