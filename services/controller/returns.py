@@ -15,7 +15,7 @@ import structlog
 
 from bus.event import Event
 from bus.sync import Answer, AskHistory, GiveBack
-from bus.types import OBSERVED, SUCCEEDED
+from bus.types import OBSERVED, RECEIVED, STARTED, SUCCEEDED
 from services.controller import door
 from services.controller.delivery import lives
 from services.controller.delivery.lives import Returned, Shown
@@ -30,6 +30,8 @@ logger = structlog.get_logger()
 
 Ask = Callable[["Link", AskHistory | GiveBack], Awaitable[Answer]]
 Told = Callable[[], Awaitable[None]]
+#: What the host of the shims has to hear of: what was done, and what may have to be.
+OF_INTEREST = frozenset({OBSERVED, SUCCEEDED, RECEIVED, STARTED})
 
 
 class Returns:
@@ -96,7 +98,7 @@ class Returns:
             sound = door.sound(answer.events, "history")
             events = self._inbound.guard.believed(sound, f"history of {link.path}")
             taken = await self._runtime.log.write(lambda tx: lives.take_back(tx, events, link.path))  # noqa: B023
-            told += [event for event in taken.new if event.type in (OBSERVED, SUCCEEDED)]
+            told += [event for event in taken.new if event.type in OF_INTEREST]
             forks += taken.forks
             after, more = answer.row, answer.more
             self._inbound.after_record(Recorded(taken.new))

@@ -44,6 +44,8 @@ class Backlog:
         self._has_room = has_room
         self._place = ("", 0)
         self._passed = 0
+        #: Whether it is to be read from its begin.
+        self._again = True
         self._loading = asyncio.Lock()
         #: Whether there may be work that is only in the log: at the start there may.
         self.is_behind = True
@@ -51,15 +53,14 @@ class Backlog:
     def keeps(self) -> bool:
         """Whether mail that comes now stays in the log; it will be read from there."""
         if not self.is_behind and self._is_full():
-            self.is_behind, self._place = True, ("", 0)
+            self.is_behind = self._again = True
             logger.info("more work than the queue holds; the rest waits in the log", path=self._me)
         self._passed += self.is_behind
         return self.is_behind
 
     def look_again(self) -> None:
         """There may be work in the log that never came as mail: it is read from its begin."""
-        self.is_behind, self._place = True, ("", 0)
-        self._passed += 1
+        self.is_behind = self._again = True
 
     @property
     def is_loading(self) -> bool:
@@ -78,11 +79,13 @@ class Backlog:
 
     async def _page(self) -> None:
         passed = self._passed
+        if self._again:
+            self._again, self._place = False, ("", 0)
         # What mail was kept before now has its `received` in the log.
         await self._log.flush()
         page = await self._log.read(lambda reader: reader.unfinished(self._me, after=self._place, limit=PAGE))
         for row, event in page:
             self._place = row.received_at
             self._take(row, event)
-        if len(page) < PAGE and passed == self._passed:
+        if len(page) < PAGE and passed == self._passed and not self._again:
             self.is_behind = False

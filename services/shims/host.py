@@ -123,14 +123,13 @@ class Host:
         """What this cluster had told of its objects is what was in the log that was lost. What it did after that is
         done again, when its mail comes."""
         self._untold.update(untold(events))
-        if not self._runtime.history.is_set():
-            return
-        # What came back may be received, and have no final; nobody else would ever begin it.
-        self._backlog.look_again()
-        self._runtime.spawn(self._catch_up(), "look again")
         for shim in self._shims.values():
             if transactional(shim):
                 self._runtime.log.write(partial(restore_in, shim=shim, events=events), keep=True)
+        if self._runtime.history.is_set():
+            # What came back may be received, and have no final; nobody else would ever begin it.
+            self._backlog.look_again()
+            self._runtime.spawn(self._catch_up(), "look again")
 
     async def _take_over(self) -> None:
         for shim in self._shims.values():
