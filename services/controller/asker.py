@@ -412,7 +412,10 @@ class Asker:
         gone = [(*stream, n) for stream, n in floors.items() if stream.source == self._me]
         for start in range(0, len(gone), POSITIONS_LIMIT):
             await self._ask(link, Ship(epoch=self._epoch, events=[], floors=gone[start : start + POSITIONS_LIMIT]))
-        await self._come_around(link, {stream: n for stream, n in theirs.items() if n > mine.get(stream, 0)}, mine)
+        more = {stream: n for stream, n in theirs.items() if n > mine.get(stream, 0)}
+        if any(stream.source == self._me for stream in more):
+            await self._runtime.log.write(lambda tx: lives.count_as(tx, link.path, link.life, more))
+        await self._come_around(link, more, mine)
         link.helped.update((stream, (theirs.get(stream, 0), mine[stream])) for stream in floors)
         await self._confirm(link, {stream: theirs.get(stream, 0) for stream in mine})
 

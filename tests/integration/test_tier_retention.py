@@ -148,11 +148,7 @@ async def _is_done(tiers: Tiers, id: str) -> bool:
     return row is not None and row.state == "succeeded"
 
 
-#: After a loss and a compaction the two count an earlier life of the region's log differently, and compare for ever.
-COUNTED_APART = pytest.mark.xfail(reason="what was given up of an earlier life is not counted alike", run=False)
-
-
-@pytest.mark.parametrize("path", ["root", pytest.param(REGION, marks=COUNTED_APART)])
+@pytest.mark.parametrize("path", ["root", REGION])
 async def test_an_ancestor_that_lost_its_log_is_in_step_again(tree: Tiers, path: str) -> None:
     ids = await send(tree, 5)
     await forgotten(tree, *ids)

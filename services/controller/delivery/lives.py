@@ -137,6 +137,19 @@ def give_up(tx: Tx[Event], ancestors: Iterable[tuple[str, str]]) -> None:
         tx.skip(gone, {})
 
 
+def count_as(tx: Tx[Event], neighbour: str, life: str, theirs: Mapping[Stream, int]) -> int:
+    """Counts earlier lives of this log as far as a neighbour does that has given back what it had of them: what is
+    still missing was compacted away there. Returns of how many lives that was news."""
+    if not tx.place(_asked(tx, neighbour, life)):
+        return 0
+    mine = tx.streams(tx.source)
+    earlier = {stream: n for stream, n in theirs.items() if stream.source == tx.source and stream.epoch != tx.epoch}
+    gone = {stream: n for stream, n in earlier.items() if n > mine.get(stream, 0)}
+    if gone:
+        tx.skip(gone, {})
+    return len(gone)
+
+
 def _whole(epoch: str) -> str:
     """The name of the mark that nothing was written in this life after it was lost."""
     return f"ended at once {epoch}"
