@@ -6,7 +6,8 @@ them anew; here is what it does not see.
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from typing import Any
 from bus.event import Event
 from bus.paths import is_under
 from bus.types import IN_DOUBT, RESOLVE, SUBMITTED, SUCCEEDED
+from services.cli.demo.checks.agreement import AGREE
+from services.cli.demo.checks.delivery import LOST
+from services.cli.demo.checks.finding import Finding
 from tests.faults.logs import LogView
 
 Views = Mapping[str, LogView]
@@ -60,15 +64,30 @@ def strangers(logs: Views) -> Iterator[str]:
 
 
 def misdirected(logs: Views, acknowledged: Mapping[str, Collection[str]]) -> Iterator[str]:
-    """Commands that were acknowledged, and went to others, or not once."""
-    sent: dict[str, list[str]] = {command: [] for command in acknowledged}
+    """Commands that were acknowledged, and went to others, or not once in a life of their origin's log: a later one
+    sends again what it does not know the end of."""
+    sent: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for path, log in logs.items():
         for event in log.mail:
             if event.source == path and event.type == SUBMITTED:
-                sent.setdefault(event.data["command"], []).extend(to.path for to in event.to)
+                sent[event.data["command"]][event.epoch].extend(to.path for to in event.to)
     for command, targets in acknowledged.items():
-        if sorted(sent[command]) != sorted(targets):
-            yield f"{command} was acknowledged for {sorted(targets)} and went to {sorted(sent[command])}"
+        lives = list(map(sorted, sent[command].values()))
+        whom = {target for life in lives for target in life}
+        if whom != set(targets) or any(len(set(life)) != len(life) for life in lives):
+            yield f"{command} was acknowledged for {sorted(targets)} and went to {lives}"
+
+
+def excused(finding: Finding, logs: Views, losers: Collection[str]) -> bool:
+    """Whether this is only what the lives of a log leave behind that has lost something: earlier ones have holes and
+    forks, what they said is said again, and objects that were in the log are made again without a command. That
+    what was acknowledged is somewhere is not excused, nor that logs differ in what such a log has said since."""
+    if finding.promise == LOST or not losers:
+        return False
+    if finding.promise == AGREE:
+        life = re.search(r"(root[\w.]*) \((\w+\.\w+)\)", finding.what)
+        return life is None or (life[1] in losers and life[2] < logs[life[1]].epoch)
+    return not losers.isdisjoint({finding.path, *re.findall(r"\broot[\w.]*", finding.what)})
 
 
 def miscounted(log: LogView, counter: Path) -> Iterator[str]:

@@ -91,6 +91,22 @@ def cut_short(log: Path, frames: int) -> None:
         os.truncate(wal, max(0, wal.stat().st_size - frames * FRAME))
 
 
+def size_of_tail(log: Path) -> int:
+    """How long its write-ahead log is (bytes)."""
+    return log.with_name(log.name + "-wal").stat().st_size
+
+
+def keep_of_tail(log: Path, size: int) -> None:
+    """Of the write-ahead log so much had reached the disk (bytes)."""
+    os.truncate(log.with_name(log.name + "-wal"), size)
+
+
+def lose_tail(log: Path) -> None:
+    """The write-ahead log is gone, and what SQLite knew of it."""
+    for end in ENDS[1:]:
+        log.with_name(log.name + end).unlink(missing_ok=True)
+
+
 def lose(log: Path) -> None:
     """The log is gone; all else is kept."""
     for end in ENDS:

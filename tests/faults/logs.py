@@ -29,6 +29,8 @@ class LogView:
         #: what this tier said of each command that it carries out: its `received`, and its finals in order
         self.received: dict[str, Event] = {}
         self.finals: dict[str, list[Event]] = defaultdict(list)
+        #: which life of this log is the latest
+        self.epoch = ""
         self._row = 0
 
     def refresh(self) -> None:
@@ -40,6 +42,8 @@ class LogView:
 
     def _file(self, event: Event) -> None:
         self.ids.add(event.id)
+        if event.source == self.path:
+            self.epoch = max(self.epoch, event.epoch)
         if event.seq is not None:
             self.counts[event.source] += 1
         if event.type in MAIL:
