@@ -11,6 +11,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,6 +35,15 @@ from store.memory import MemoryLog
 AT_ONCE = 8
 
 
+@dataclass(frozen=True)
+class Leaf:
+    """One site."""
+
+    server: NatsServer
+    bus: Bus
+    tasks: list[asyncio.Task[None]]
+
+
 @asynccontextmanager
 async def leaves(paths: Iterable[str], parent: str, **settings: Any) -> AsyncIterator[int]:
     """Sites in a process of their own, below the parent with this leaf URL. Yields its pid when all have started."""
@@ -50,21 +60,21 @@ async def main() -> None:
             group = await stack.enter_async_context(asyncio.TaskGroup())
             turns = asyncio.Semaphore(AT_ONCE)
 
-            async def start(path: str) -> tuple[NatsServer, list[asyncio.Task[None]]]:
+            async def start(path: str) -> Leaf:
                 async with turns:
                     return await _start(group, Path(folder) / path, path, asked["settings"])
 
             started = await asyncio.gather(*(start(path) for path in asked["paths"]))
             print("ready", flush=True)
             await _line()
-            for task in (task for _, tasks in started for task in tasks):
+            for task in (task for leaf in started for task in leaf.tasks):
                 task.cancel()
-            await asyncio.gather(*(server.stop() for server, _ in started))
+            # A connection that goes on looking for its server would outlive all else.
+            await asyncio.gather(*(leaf.bus.close() for leaf in started))
+            await asyncio.gather(*(leaf.server.stop() for leaf in started))
 
 
-async def _start(
-    group: asyncio.TaskGroup, folder: Path, path: str, more: Mapping[str, Any]
-) -> tuple[NatsServer, list[asyncio.Task[None]]]:
+async def _start(group: asyncio.TaskGroup, folder: Path, path: str, more: Mapping[str, Any]) -> Leaf:
     folder.mkdir()
     settings = TierSettings(path=path, state=folder, **more)
     log: MemoryLog[Event] = MemoryLog(path)
@@ -77,7 +87,7 @@ async def _start(
     services = [Host(runtime, make_shims(runtime, settings.shims), serves=False), Controller(runtime, answers=False)]
     for service in services:
         await service.start()
-    return server, [group.create_task(service.run()) for service in services]
+    return Leaf(server, bus, [group.create_task(service.run()) for service in services])
 
 
 async def _line() -> str:

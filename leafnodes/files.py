@@ -8,14 +8,16 @@ from pathlib import Path
 TAIL = 5
 
 
-def write_private(file: Path, text: str) -> None:
-    """Writes a file that only its owner reads: the old content or the new one, never a part of it."""
+def write_private(file: Path, text: str, *, durable: bool = True) -> None:
+    """Writes a file that only its owner reads: the old content or the new one, never a part of it. One that is not
+    `durable`, since it is written anew at each start, waits for no disk."""
     part = file.with_name(file.name + ".part")
     part.unlink(missing_ok=True)
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
         stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
+        if durable:
+            stream.flush()
+            os.fsync(stream.fileno())
     part.replace(file)
 
 

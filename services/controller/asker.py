@@ -51,6 +51,8 @@ logger = structlog.get_logger()
 #: How long a question without events may take: an answer that was lost with its link holds up repair for
 #: so long (seconds).
 TIMEOUT = 3.0
+#: What is asked while the ways through the tree change may be lost, and so may its answer: asked again after this long.
+AGAIN = 0.5
 #: Positions in one ask: about 50 KB.
 POSITIONS_LIMIT = 600
 #: What an ancestor holds is recorded once in so many rounds.
@@ -120,6 +122,7 @@ class Asker:
         self._under_way: asyncio.Task[bool] | None = None
         #: When an ancestor answered last (monotonic), and how the parent is as the nearest that answers sees it.
         self.heard = float("-inf")
+        self._moved = False
         self.parent_state: str | None = None
         #: Whose links this tier passes on, as the parent says.
         self.carried: list[str] = []
@@ -137,6 +140,7 @@ class Asker:
 
     def moved(self) -> None:
         """This tier is attached elsewhere: nobody answers what was asked before."""
+        self._moved = True
         if self._under_way is not None:
             self._under_way.cancel()
         self.wake()
@@ -216,7 +220,7 @@ class Asker:
             mail=positions.total(mail),
             streams=positions.total(streams),
         )
-        answer = await self._ask(link, ask)
+        answer = await self._ask_first(link, ask)
         if answer.instance != link.instance or answer.own != link.life:
             link.turn("down", "it asks to be greeted")
             self.wake()
@@ -253,7 +257,8 @@ class Asker:
         # What came a moment ago counts, once it is committed.
         await self._runtime.log.flush()
         marks = await self._runtime.log.read(lambda reader: lives.marks_of(reader, link.path))
-        answer = await self._ask(link, Hello(epoch=self._epoch, instance=self._runtime.instance, marks=marks))
+        hello = Hello(epoch=self._epoch, instance=self._runtime.instance, marks=marks)
+        answer = await self._ask_first(link, hello)
         if answer.refused is not None:
             self._runtime.outbox.stand(Standing.REFUSED)
             if link.turn("refused", answer.refused):
@@ -317,6 +322,19 @@ class Asker:
             raise
         link.pace.went(time.monotonic() - begin)
         return answer
+
+    async def _ask_first(self, link: Link, ask: Hello | Compare) -> Answer:
+        """What an exchange begins with."""
+        if self._moved or link.state != "up":
+            try:
+                answer = await self._ask(link, ask, AGAIN)
+            except NoAnswer as error:
+                if error.no_responders:
+                    raise
+            else:
+                self._moved = False
+                return answer
+        return await self._ask(link, ask)
 
     async def _ask(self, link: Link, ask: Asks, timeout: float = TIMEOUT) -> Answer:
         subject = subjects.sync(paths.depth(paths.Path(link.path)), self._me)

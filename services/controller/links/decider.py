@@ -117,12 +117,16 @@ class Decider:
         if facts.linked == self.at and facts.answered:
             return self._well(facts)
         self._good_since = None
+        if self.is_under_way(facts.now):
+            return Order(again=SOON)
         if self._tried_since is not None:
-            if facts.now - self._tried_since < SETTLE:
-                return Order(again=SOON)
             self._avoid(self.at, facts.now)
             self._tried_since = None
         return self._lost(facts)
+
+    def is_under_way(self, now: float) -> bool:
+        """Whether it was sent somewhere a moment ago: where else it could go does not matter now."""
+        return self._tried_since is not None and now - self._tried_since < SETTLE
 
     def finds_none(self, facts: Facts) -> bool:
         """Whether there is nowhere else to go."""

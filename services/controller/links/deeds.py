@@ -31,8 +31,8 @@ logger = structlog.get_logger()
 
 #: What is sent while the ways through the tree change may be missed by the first look: there is a second.
 SECOND_LOOK = 0.2
-#: How long a move usually takes at most, and between two looks whether it is done (seconds).
-QUICK, TINY = 0.1, 0.002
+#: How long a move usually takes at most (seconds).
+QUICK = 0.1
 
 
 class Deeds:
@@ -101,6 +101,7 @@ class Deeds:
             await self._visit.goodbye(self._said[0])
         self._uplink.route, self._uplink.moved = route, time.monotonic()
         self._under_way = True
+        self._uplink.news.clear()
         self._visit.begin()
         await self._pulse.listen(route.host)
         await self._attach(route)
@@ -115,9 +116,11 @@ class Deeds:
         """Most moves are done within milliseconds: what was missed is asked for as soon as the link is there."""
         with suppress(TimeoutError):
             async with asyncio.timeout(QUICK):
+                await self._uplink.look()
                 while self._uplink.place(self._kin.routes) != place:
+                    await self._uplink.news.wait()
+                    self._uplink.news.clear()
                     await self._uplink.look()
-                    await asyncio.sleep(0 if self._uplink.place(self._kin.routes) == place else TINY)
 
     async def _say_where(self) -> None:
         """Its own word on where it is, when that has changed: all above know from it who judges this tier."""

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from leafnodes.probe import NEVER, PATIENCE, Health, Probe, probe
 from services.tier.places import Route
 
 #: How long probes may hold up a decision, and how old what they found may be (seconds).
 GLANCE, FRESH = 0.1, 2.0
+#: A place that answered so long ago is not looked at again by who is in need of one: of hundreds that lose their parent
+#: together, each would look at each other tier over and over (seconds).
+TRUSTED = 1.0
 
 
 class Probes:
-    """Looks at many places at once; who does not answer soon is left to answer later."""
+    """Looks at many places at once; who does not answer soon is left to answer later, and `answers` is told of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, answers: Callable[[str], None]) -> None:
+        self._answers = answers
         self._found: dict[str, Probe] = {}
         self._under_way: dict[str, asyncio.Task[None]] = {}
 
     def begin(self, routes: Iterable[Route], age: float) -> None:
-        """Looks at those of which nothing is known that is younger than `age` (seconds)."""
-        oldest = time.monotonic() - age
+        """Looks at those of which nothing is known that is younger than `age` (seconds), TRUSTED where it answered."""
+        now = time.monotonic()
         for route in routes:
             place = route.place
-            if place not in self._under_way and self._found.get(place, NEVER).at < oldest:
+            found = self._found.get(place, NEVER)
+            if place not in self._under_way and found.at < now - (max(age, TRUSTED) if found.health.answers else age):
                 task = asyncio.create_task(self._look(place, route.address), name=f"probe {place}")
                 self._under_way[place] = task
 
@@ -52,7 +57,10 @@ class Probes:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _look(self, place: str, address: str) -> None:
+        before = self._found.get(place, NEVER)
         try:
-            self._found[place] = await probe(address, PATIENCE)
+            found = self._found[place] = await probe(address, PATIENCE)
         finally:
             del self._under_way[place]
+        if found.health.answers and not before.health.answers:
+            self._answers(place)

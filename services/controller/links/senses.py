@@ -7,7 +7,7 @@ above through it, and what a probe of the addresses finds. Nothing is asked as l
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from services.controller.asker import Asker
 from services.controller.links.decider import Decider, Facts
@@ -21,13 +21,23 @@ from services.tier.runtime import Runtime
 
 #: The link is looked at so often although all is well (seconds).
 LOOK = 5.0
+#: So many alternates are looked at first; the others only where none of these answers.
+FEW = 2
 
 
 class Senses:
     """Gathers the facts."""
 
     def __init__(
-        self, runtime: Runtime, asker: Asker, kin: Kin, pulse: Pulse, uplink: Uplink, visit: Visit, decider: Decider
+        self,
+        runtime: Runtime,
+        asker: Asker,
+        kin: Kin,
+        pulse: Pulse,
+        uplink: Uplink,
+        visit: Visit,
+        decider: Decider,
+        answers: Callable[[str], None],
     ) -> None:
         self._heartbeat = runtime.settings.heartbeat
         self._asker = asker
@@ -37,7 +47,7 @@ class Senses:
         self._visit = visit
         self._decider = decider
         self._own = next(iter(kin.routes))
-        self.probes = Probes()
+        self.probes = Probes(answers)
 
     async def facts(self) -> Facts:
         """What is known now."""
@@ -46,15 +56,30 @@ class Senses:
         linked = self._uplink.place(routes)
         answered = linked == decider.at and await self._answered(routes)
         parent = self._parent_state()
-        if answered and decider.at == decider.home and parent != "drained":
-            return self._told(routes, linked, answered, parent)
-        # Each look through a sibling is one at the parent: only who finds no other way takes it.
-        await self._probe(self._near(routes))
+        is_home = answered and decider.at == decider.home and parent != "drained"
         facts = self._told(routes, linked, answered, parent)
-        if not answered and decider.finds_none(facts):
-            await self._probe(routes.values())
+        if is_home or (not answered and decider.is_under_way(facts.now)):
+            return facts
+        for wanted in self._in_turn(routes, answered, parent):
+            await self._probe(wanted)
             facts = self._told(routes, linked, answered, parent)
+            if not decider.finds_none(facts):
+                break
         return facts
+
+    def _in_turn(self, routes: Mapping[str, Route], answered: bool, parent: str | None) -> Iterator[list[Route]]:
+        """The places that are looked at, those behind only where there is nowhere to go before. Who is well where it is
+        looks whether it could go home. Each look through a sibling is one at the parent: only who finds no other way
+        takes it."""
+        here = [each for each in routes.values() if each.place in (self._decider.home, self._decider.at)]
+        if answered and parent != "drained":
+            yield here
+            return
+        near = self._near(routes)
+        yield [*here, *[each for each in near if each not in here][:FEW]]
+        yield near
+        if not answered:
+            yield list(routes.values())
 
     def _near(self, routes: Mapping[str, Route]) -> list[Route]:
         """The routes that lead through nobody, and the one that it takes."""

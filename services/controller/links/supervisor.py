@@ -45,7 +45,7 @@ class Supervisor:
         self.uplink = Uplink(server, runtime.begin)
         self.decider = Decider(own, runtime.settings.fallback_after, at=runtime.begin.place)
         visit = Visit(runtime, pulse, refused=lambda: self.decider.refused(time.monotonic()))
-        self._senses = Senses(runtime, asker, kin, pulse, self.uplink, visit, self.decider)
+        self._senses = Senses(runtime, asker, kin, pulse, self.uplink, visit, self.decider, self._on_answer)
         self._deeds = Deeds(runtime, server, asker, kin, pulse, self.uplink, visit, self.decider)
         if runtime.relay is not None:
             runtime.relay.is_open = lambda: self.is_at_home
@@ -73,6 +73,12 @@ class Supervisor:
     def _on_server_event(self, message: Message) -> None:
         if message.subject.endswith("CONNECT") and b'"kind":"Leafnode"' in message.data:
             self.uplink.looked = float("-inf")
+            self.uplink.news.set()
+            self._wake.set()
+
+    def _on_answer(self, place: str) -> None:
+        """A server is there: whoever looks for another place has one."""
+        if place != self.decider.at:
             self._wake.set()
 
     async def run(self) -> None:

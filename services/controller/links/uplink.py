@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bus.errors import Unavailable
 from bus.event import now
@@ -16,7 +17,7 @@ from services.tier.places import Route
 @dataclass(slots=True)
 class Uplink:
     """The link as the tier's own server has it, or None, and how often there was a new one. `route` is the way that it
-    takes, or is about to take since it `moved` (monotonic)."""
+    takes, or is about to take since it `moved` (monotonic). `news`: the server has told of a link."""
 
     server: NatsServer
     route: Route
@@ -25,6 +26,7 @@ class Uplink:
     reconnects: int = -1
     moved: float = float("-inf")
     looked: float = float("-inf")
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def path(self) -> str | None:
