@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,9 @@ RENEWED = 0.2
 """What is left of a life when it is renewed."""
 _SKEW = timedelta(hours=1)
 _ANYBODY = ("localhost", "127.0.0.1", "::1")
+_HOST = re.compile(r"[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?(\.[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?)*")
+MOST_HOSTS = 250
+"""So many hosts of others a certificate is good for."""
 
 
 class Certificates:
@@ -34,6 +38,7 @@ class Certificates:
     def __init__(self, directory: Path, path: str, hosts: Sequence[str] = ()) -> None:
         self._path = path
         self._hosts = tuple(dict.fromkeys([*_ANYBODY, *hosts]))
+        self._others: tuple[str, ...] = ()
         self._directory = directory
         self.authority_file = directory / "authority.pem"
         self.server_file = directory / "server.pem"
@@ -44,10 +49,20 @@ class Certificates:
         if not self.authority_file.exists() or is_due(self.authorities()[0]):
             self.renew_authority()
             return True
-        if not self.server_file.exists() or is_due(self.server()) or hosts_of(self.server()) != set(self._hosts):
+        if not self.server_file.exists() or is_due(self.server()) or self._lacks_a_host():
             self.renew()
             return True
         return False
+
+    def also(self, hosts: Iterable[str]) -> None:
+        """It is good for these as well, from the next `settle` on: whoever carries connections to this server, byte for
+        byte, is dialled in its place. What is no host is left out."""
+        self._others = tuple(sorted({found for host in hosts if (found := _host(host))})[:MOST_HOSTS])
+
+    def _lacks_a_host(self) -> bool:
+        """Those who carry connections come and go: for their sake nothing is taken back."""
+        good = hosts_of(self.server())
+        return not good.issuperset([*self._hosts, *self._others])
 
     def authorities(self) -> list[x509.Certificate]:
         """The newest first."""
@@ -61,8 +76,9 @@ class Certificates:
         """A new certificate for the server."""
         authority, signer = self.authorities()[0], self._signer()
         key = ec.generate_private_key(ec.SECP256R1())
+        hosts = dict.fromkeys([*self._hosts, *self._others])
         made = _draft(f"ote {self._path}", authority.subject, key.public_key(), life)
-        made = made.add_extension(x509.SubjectAlternativeName([_general(host) for host in self._hosts]), critical=False)
+        made = made.add_extension(x509.SubjectAlternativeName([_general(host) for host in hosts]), critical=False)
         both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         made = made.add_extension(x509.ExtendedKeyUsage(both), critical=False)
         chain = [made.sign(signer, hashes.SHA256()), *read(self._bridge, missing=True)]
@@ -167,6 +183,14 @@ def _general(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         return x509.DNSName(host)
+
+
+def _host(text: str) -> str | None:
+    """As a certificate names it; None if it is none."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return text if len(text) <= 253 and _HOST.fullmatch(text) else None
 
 
 def hosts_of(certificate: x509.Certificate) -> set[str]:

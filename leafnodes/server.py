@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -219,6 +219,12 @@ class NatsServer:
         """Runs until cancelled: renews the certificates when that is due, without ending a link."""
         if self._tls is not None and self.is_ours:
             await self._tls.keep(self.refresh)
+
+    def carried_by(self, hosts: Iterable[str]) -> None:
+        """Children also reach this server through others at these hosts: its certificate is good for them within
+        seconds, where it is one that the tier makes itself."""
+        if self._tls is not None and self._tls.made is not None:
+            self._tls.made.also(hosts)
 
     async def refresh(self) -> None:
         """The credentials have changed: the server reads them. Links whose own has not changed stay; who is revoked is

@@ -131,6 +131,7 @@ class Controller:
 
     async def _refreshed(self, changed: Set[str] | None = None) -> None:
         self.membership.look(changed)
+        self.ways.look()
         await self._listen()
 
     async def _listen(self) -> None:

@@ -20,6 +20,7 @@ class Ways:
 
     def __init__(self, runtime: Runtime, registry: Registry, asker: Asker, kin: Kin) -> None:
         self._runtime = runtime
+        self._registry = registry
         self._asker = asker
         self._kin = kin
         self.guests = Guests(runtime, kin)
@@ -39,6 +40,13 @@ class Ways:
         """The siblings whose links this tier passes on, as the parent says."""
         relay = self._runtime.relay
         return self._asker.carried if relay is not None and relay.carried else []
+
+    def look(self) -> None:
+        """What is known of those below has changed: who passes the links of siblings on is dialled by them in the place
+        of this tier."""
+        if self._runtime.server is not None:
+            relays = self._registry.snapshot.relays.get(self._runtime.path, ())
+            self._runtime.server.carried_by(one.leaf.rpartition(":")[0].strip("[]") for one in relays)
 
     async def start(self) -> None:
         """Takes up where the log stands, and listens."""

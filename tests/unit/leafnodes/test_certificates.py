@@ -88,6 +88,17 @@ def test_new_hosts_need_a_new_certificate(made: Certificates) -> None:
     assert speaks(later, to_words(made.authorities()[-1]), "new.example")
 
 
+def test_it_is_good_for_those_who_carry_connections_too(made: Certificates) -> None:
+    before = made.server().serial_number
+    made.also(["relay.example", "2001:DB8::7", "no host", "-", ""])
+    assert made.settle() and not made.settle()
+    assert {"relay.example", "2001:db8::7"} <= hosts_of(made.server())
+    assert speaks(made, to_words(made.authorities()[0]), "relay.example")
+    assert made.server().serial_number != before
+    made.also([])
+    assert not made.settle(), "who is gone for a moment costs nothing"
+
+
 def test_a_new_authority_is_vouched_for_by_those_before(made: Certificates) -> None:
     words = [to_words(made.authorities()[0])]
     for _ in range(2):
