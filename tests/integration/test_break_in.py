@@ -79,10 +79,10 @@ def forged(source: str, **data: object) -> bytes:
     return wire.pack([draft.seal(source, "00000009.00000000000000aa", 1).body])
 
 
-async def test_nothing_can_be_said_for_others(place: Place) -> None:
-    await place.stolen.stop()
+def forbidden() -> dict[str, bytes]:
+    """What this site may not say, by subject."""
     mail = Draft(SUBMITTED, subjects.command(VICTIM), {}, to=(Addressee(VICTIM, 1, ""),)).seal("root", "x", 1)
-    said = {
+    return {
         subjects.event(SUCCEEDED, VICTIM): forged(VICTIM),
         subjects.event(SUCCEEDED, EAST): forged(EAST),
         subjects.command(VICTIM): wire.pack([mail.body]),
@@ -103,16 +103,23 @@ async def test_nothing_can_be_said_for_others(place: Place) -> None:
         "$SRV.PING": b"",
         "$SYS.REQ.SERVER.PING": b"",
     }
+
+
+async def test_nothing_can_be_said_for_others(place: Place) -> None:
+    await place.stolen.stop()
+    said = forbidden()
     own = subjects.event(SUCCEEDED, STOLEN)
     east, victim = Tap(place.east.bus), Tap(place.victim.bus)
     await east.listen(own, *said)
     await victim.listen(*said)
     before = len(east.messages)
-    # Each by a link of its own: for some the server ends the link.
+    # Each by a link of its own: one word that it may not say, and the server ends the link.
     for subject, payload in said.items():
         async with break_in(place, "intruder") as intruder:
             intruder.say(subject, payload)
-            await intruder.settled()
+            async with asyncio.timeout(15):
+                await intruder.closed.wait()
+            assert f'Publish to "{subject}"' in str(intruder.errors)
     async with break_in(place, "intruder") as intruder:
         intruder.say(own, b"the last")
         await intruder.settled()
@@ -123,6 +130,19 @@ async def test_nothing_can_be_said_for_others(place: Place) -> None:
     seen = place.refusals()
     assert all(subject in seen for subject in said), [subject for subject in said if subject not in seen]
     await place.works("after")
+
+
+async def test_an_honest_server_never_says_what_would_end_its_link(place: Place) -> None:
+    """It was told at its login what it may say, and keeps to it whatever its own clients say."""
+    links, seen = {link.path: link.id for link in await _links(place.east)}, place.refusals()
+    for _ in range(20):
+        for subject, payload in forbidden().items():
+            place.stolen.bus.send(subject, payload)
+    await place.stolen.bus.flush()
+    await place.works("beside-a-noisy-sibling")
+    assert (await place.root.submit(STOLEN, config("for-it"), wait=10))["summary"] == {"succeeded": 1}
+    assert {link.path: link.id for link in await _links(place.east)} == links, "no link was made anew"
+    assert "Violation" not in place.refusals().removeprefix(seen)
 
 
 def _came(tap: Tap, intruder: Intruder, subject: str) -> bool:
