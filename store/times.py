@@ -22,6 +22,11 @@ class Times:
         self._counts[bisect_left(BOUNDS, seconds)] += 1
         self.total += seconds
 
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return sum(self._counts)
+
     def within(self) -> list[tuple[float, int]]:
         """For each bound, the last is infinity: how many took no longer."""
         return list(zip((*BOUNDS, float("inf")), accumulate(self._counts), strict=True))

@@ -156,8 +156,12 @@ class Committer(Generic[E]):
 
     def _is_time_to_follow(self, jobs: list[Job[E]]) -> bool:
         """What follows from events is left out of the commits for which somebody waits, as long as it is not
-        much or late."""
-        return not jobs or self._is_late(PATIENCE * FOLD_DELAY) or self._ledger.unfolded > MOST_UNFOLDED
+        much or late. Where nobody waits, it costs least in the same commit."""
+        return (
+            all(lazy for _, _, lazy, _ in jobs)
+            or self._is_late(PATIENCE * FOLD_DELAY)
+            or self._ledger.unfolded > MOST_UNFOLDED
+        )
 
     def _failed(self, jobs: list[Job[E]], error: Exception) -> Group[E]:
         cause = (error.__cause__ if isinstance(error, (_Spoiled, _Unavailable)) else None) or error

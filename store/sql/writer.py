@@ -36,6 +36,9 @@ QUICK = 0.003
 """Seconds that a commit typically takes on a disk on which the loop may wait for it."""
 WEIGHT = 0.1
 """Of the latest commit in what is typical."""
+SPACING = 5
+"""How many lazy delays lie between groups of what is put aside, while it goes on coming: a commit and a fold for
+hundreds of copies cost little more than for one."""
 
 
 class Writer(Generic[E]):
@@ -57,6 +60,8 @@ class Writer(Generic[E]):
         self._timer: asyncio.TimerHandle | None = None
         self._aside: list[Job[E]] = []
         self._aside_timer: asyncio.TimerHandle | None = None
+        #: what is put aside does not go before this (time of the loop)
+        self._aside_from = 0.0
         self._typical = QUICK / 2
         #: somebody waits for what is waiting
         self._eager = False
@@ -80,14 +85,16 @@ class Writer(Generic[E]):
             self._timer = self._loop.call_later(self._lazy_delay, self._hurry)
 
     def put_aside(self, job: Job[E]) -> None:
-        """Adds a job that goes with its like, when they have waited for a while or are many."""
+        """Adds a job that goes with its like, when they have waited for a while or are many; for longer where some
+        have just gone."""
         self._aside.append(job)
         self._idle.clear()
         if len(self._aside) >= MOST_LAZY:
             self.call_in()
             self._hurry()
         elif self._aside_timer is None:
-            self._aside_timer = self._loop.call_later(self._lazy_delay, self._aside_due)
+            due = max(self._loop.time() + self._lazy_delay, self._aside_from)
+            self._aside_timer = self._loop.call_at(due, self._aside_due)
 
     def _aside_due(self) -> None:
         self.call_in()
@@ -98,6 +105,8 @@ class Writer(Generic[E]):
         if self._aside_timer is not None:
             self._aside_timer.cancel()
             self._aside_timer = None
+        if self._aside:
+            self._aside_from = self._loop.time() + SPACING * self._lazy_delay
         self._waiting, self._aside = self._aside + self._waiting, []
 
     async def stop(self) -> None:
@@ -151,8 +160,11 @@ class Writer(Generic[E]):
         self._thread.submit(self._run, jobs).add_done_callback(self._ran)
 
     def _is_quick(self) -> bool:
-        """Whether what waits can be committed on the loop. Folding what is left can wait for the thread."""
-        return 0 < len(self._waiting) <= FEW and self._typical < QUICK and not (self._long or self._refused)
+        """Whether what waits can be committed on the loop. What is folded, and those for whom nobody waits, can wait
+        for the thread."""
+        if self._typical >= QUICK or self._long or self._refused:
+            return False
+        return len(self._waiting) <= FEW and not all(lazy for _, _, lazy, _ in self._waiting)
 
     def _learn(self, seconds: float) -> None:
         self._typical += WEIGHT * (seconds - self._typical)

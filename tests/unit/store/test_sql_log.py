@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,7 @@ from store.api import Tx
 from store.errors import LogDamaged, StoreError
 from store.projections.commands import Commands
 from store.sql import SqlLog, open_log
+from store.sql.writer import SPACING
 from store.verify import verify
 from tests.support import eventually
 from tests.unit.store.samples import EPOCH, Source, report, sample, submitted
@@ -243,6 +245,29 @@ class TestAside:
             log.write(lambda tx: tx.append(sample(2)), aside=True)
         async with log_at(tmp_path / "log.db") as log:
             assert [s.event.data["n"] for s in await log.read(lambda r: r.events())] == [1, 2]
+
+
+    async def test_what_keeps_coming_goes_in_few_groups(self, tmp_path: Path) -> None:
+        async with log_at(tmp_path / "log.db", lazy_delay=0.01) as log:
+            begin, before = time.monotonic(), log.commits.count
+            writes = []
+            for n in range(100):
+                writes.append(log.write(lambda tx, n=n: tx.append(sample(n)), aside=True))
+                await asyncio.sleep(0.002)
+            await asyncio.gather(*writes)
+            # One after the first delay, then one each time that five have passed.
+            most = 2 + (time.monotonic() - begin) / (SPACING * 0.01)
+            assert 1 <= log.commits.count - before <= most
+            assert [s.event.data["n"] for s in await log.read(lambda r: r.events())] == list(range(100))
+
+    async def test_what_follows_from_it_is_in_its_commit(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("store.sql.committer.FOLD_DELAY", 60.0)
+        async with log_at(tmp_path / "log.db", lazy_delay=0.01) as log:
+            await log.write(lambda tx: tx.append(submitted("c0", [])))
+            await log.write(lambda tx: tx.append(submitted("c1", [])), aside=True)
+            assert lag(tmp_path / "log.db") == 0
 
 
 class TestLag:
