@@ -122,13 +122,16 @@ class AskHistory(_Message):
 
 
 class GiveBack(_Message):
-    """Mail of the ancestor's own that it may have lost, up to this row of the asker's log; acknowledged when
-    committed."""
+    """Mail of the ancestor's own that it may have lost, up to this row of the asker's log, as it asked for in one life
+    of its log and one start of its process; acknowledged when committed."""
 
     kind: Literal["give-back"] = "give-back"
     epoch: str
     events: list[bytes]
     row: int
+    #: Of earlier versions nothing.
+    life: str = ""
+    instance: str = ""
 
 
 Asks = Hello | Compare | AskMail | AskHeld | Ship | AskStreams | AskFamily | AskHistory | GiveBack

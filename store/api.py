@@ -316,6 +316,11 @@ class Reader(Protocol[E]):
         those lives that sort `before` one."""
         ...
 
+    def quarantined(self, source: str, limit: int) -> list[E]:
+        """Shared events of a source that are forks of others, or were not believed: of the latest life first, each
+        life from its begin."""
+        ...
+
     def top_of(self, stream: Stream) -> int:
         """The highest seq of a stream that is here (0: none), with or without holes below it."""
         ...
@@ -467,7 +472,8 @@ class Tx(Reader[E], Protocol[E]):
     def record(self, events: Iterable[E]) -> Recorded[E]:
         """Stores events of other sources (or of this source's earlier lives) exactly as they are.
         Files what is addressed at or below this tier in its mailboxes. An unknown event that claims
-        a place in this very life is a fork. A fork that is quarantined already counts as a double."""
+        a place in this very life is a fork. A fork that is quarantined already counts as a double. Mail with a number
+        that another has is a fork as well: it is stored, but not in that mailbox."""
         ...
 
     def number(self, target: str) -> int:

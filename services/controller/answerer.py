@@ -188,7 +188,7 @@ class Answerer:
         """What this log has lost of its own, and somebody below has."""
         events = self._inbound.guard.believed(door.sound(ask.events, asker), f"what {asker} gives back")
         before = self._runtime.log.epoch
-        taken = await take_back(self._runtime, events, asker, ask.epoch, ask.row)
+        taken = await take_back(self._runtime, events, asker, ask)
         self.taken.add(len(taken.new))
         self._inbound.after_record(Recorded(taken.new, forks=taken.forks[:1]))
         if self._runtime.log.epoch != before:

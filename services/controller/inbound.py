@@ -163,6 +163,8 @@ class Inbound:
         """Reports forks, and tells those above which commands are stored here on their way down."""
         if recorded.forks:
             self.report(recorded.forks)
+            # Who has said it may not know that two of him have.
+            self.late |= {event.source for event in recorded.forks if event.source != self._me}
         if recorded.new:
             if self.lives:
                 self.late |= {e.source for e in recorded.new if e.epoch < self.lives.get(e.source, "")}
@@ -175,11 +177,9 @@ class Inbound:
         self._passed.extend(passed)
 
     def greeted(self, neighbour: str, life: str) -> None:
-        """A neighbour has said in which life its log is."""
-        if is_first(life):
-            self.lives.pop(neighbour, None)
-        else:
-            self.lives[neighbour] = life
+        """A neighbour has said in which life its log is. What it said in an earlier one may come later."""
+        if not is_first(life):
+            self.lives[neighbour] = max(life, self.lives.get(neighbour, ""))
         self.late.discard(neighbour)
 
     def _passes(self, event: Event) -> bool:

@@ -61,7 +61,7 @@ class Returns:
             await self._fetch(link, shown)
             if answer.lost is not None:
                 held = {Stream(source, epoch): n for source, epoch, n in answer.lost}
-                await self._give_back(link, held, answer.row)
+                await self._give_back(link, held, answer)
         self._runtime.history.set()
 
     async def _renew(self, shown: Shown, by: str) -> None:
@@ -78,10 +78,11 @@ class Returns:
     async def _fetch(self, link: Link, shown: Shown) -> None:
         """This log's own history, page by page."""
 
-        def read(reader: Reader[Event]) -> tuple[dict[Stream, int], int | None]:
-            return lives.held_of(reader, shown), lives.asked_from(reader, shown, link.path, link.life)
+        def read(reader: Reader[Event]) -> tuple[dict[Stream, int], int | None, str]:
+            after = lives.asked_from(reader, shown, link.path, link.life)
+            return lives.held_of(reader, shown), after, reader.epoch
 
-        held, after = await self._runtime.log.read(read)
+        held, after, epoch = await self._runtime.log.read(read)
         if after is None:
             return
         told: list[Event] = []
@@ -104,14 +105,14 @@ class Returns:
             self._inbound.after_record(Recorded(taken.new))
         if told:
             self._runtime.returned.emit(told)
-        await self._end(link, forks, after)
+        await self._end(link, forks, after, epoch)
 
-    async def _end(self, link: Link, forks: Sequence[Event], row: int) -> None:
+    async def _end(self, link: Link, forks: Sequence[Event], row: int, asked: str) -> None:
         above = [(each.path, each.life) for each in self.links]
 
         def op(tx: Tx[Event]) -> None:
             lives.retell(tx, forks)
-            lives.settle(tx, link.path, link.life, row)
+            lives.settle(tx, link.path, link.life, row, asked)
             lives.give_up(tx, above)
 
         await self._runtime.log.write(op)
@@ -120,23 +121,33 @@ class Returns:
             # One word for all: it is one fork.
             self._inbound.report(forks[:1])
 
-    async def _give_back(self, link: Link, held: Mapping[Stream, int], after: int) -> None:
+    async def _give_back(self, link: Link, held: Mapping[Stream, int], asked: Answer) -> None:
         """The mail of an ancestor that has lost some of it."""
-        more = True
+        after, more = asked.row, True
         while more:
             page, after = await self._runtime.log.read(
                 lambda reader: lives.beyond(reader, link.path, held, after, link.pace.size)  # noqa: B023
             )
-            await self._ask(link, GiveBack(epoch=self._runtime.log.epoch, events=page.bodies(), row=after))
+            given = GiveBack(
+                epoch=self._runtime.log.epoch,
+                events=page.bodies(),
+                row=after,
+                life=asked.own,
+                instance=asked.instance,
+            )
+            await self._ask(link, given)
             more = page.more
 
 
-async def take_back(runtime: Runtime, events: Sequence[Event], giver: str, life: str, row: int) -> Returned:
-    """The answering half: what somebody below gives back, up to this row of its log."""
+async def take_back(runtime: Runtime, events: Sequence[Event], giver: str, back: GiveBack) -> Returned:
+    """The answering half: what somebody below gives back, up to a row of its log."""
+    is_asked = back.instance in ("", runtime.instance)
 
     def op(tx: Tx[Event]) -> Returned:
+        asked = back.life or tx.epoch
         taken = lives.take_back(tx, events, giver)
-        lives.settle(tx, giver, life, row)
+        if is_asked:
+            lives.settle(tx, giver, back.epoch, back.row, asked)
         return taken
 
     return await runtime.log.write(op)

@@ -45,7 +45,7 @@ from services.shims.queries import Queries
 from services.shims.served import ServedShim, in_log
 from services.shims.tier import TierShim
 from services.shims.work import Work, WorkQueue
-from services.tier.mail import Mail, is_for_another_life
+from services.tier.mail import Mail, is_first, is_for_another_life
 from services.tier.runtime import Runtime
 from store.api import Cursor, TargetRow, Tx
 
@@ -208,7 +208,8 @@ class Host:
     def _withdraw(self, command: str, by: Event, kind: str) -> None:
         """Gives up what has not begun; what has begun says itself what became of it."""
         work = self._queue.find(command)
-        if work is None and self._backlog.is_behind:
+        # What an earlier life of this log had received may have come back before its mail.
+        if work is None and (self._backlog.is_behind or not is_first(self._runtime.log.epoch)):
             self._give_up(command, by, kind)
         if work is None or work.what.resumed:
             return

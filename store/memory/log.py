@@ -71,7 +71,8 @@ class MemoryTx(MemoryReader[E]):
             if row is None and self._is_dropped(stream, event.seq):
                 done.doubles += 1
             elif row is None and not mine:
-                self._file(event)
+                if not self._file(event) and self.quarantine([event]):
+                    done.forks.append(event)
                 done.new.append(event)
             elif (row and state.rows[row].event.checksum == event.checksum) or event.checksum in state.quarantine:
                 done.doubles += 1
@@ -86,7 +87,8 @@ class MemoryTx(MemoryReader[E]):
         was_lost = stream.source == self.source and stream.epoch != self.epoch
         return not was_lost and seq <= self._state.floors.get(stream, 0)
 
-    def _file(self, event: E) -> None:
+    def _file(self, event: E) -> bool:
+        """False if it is mail with a number that another has."""
         state, row = self._state, self.last_row() + 1
         state.set(state.last, "row", row)
         state.set(state.rows, row, Stored(row, event))
@@ -97,17 +99,19 @@ class MemoryTx(MemoryReader[E]):
             state.set(state.places, (stream, event.seq), row)
             if is_under(event.source, self.source):
                 self._reach(state.streams, stream, event.seq, lambda n: (stream, n) in state.places)
+        is_alone = True
         for entry in event.to:
             if is_under(entry.path, self.source):
-                self._fill(event, entry.path, entry.number, row, cover=False)
+                is_alone &= self._fill(event, entry.path, entry.number, row, cover=False)
         for cover in event.supersedes:
             if is_under(cover.path, self.source):
                 self._fill(event, cover.path, cover.number, row, cover=True)
         for fold in self._folds:
             if event.type in fold.types:
                 fold.apply(self._tables, [state.filed(row)])
+        return is_alone
 
-    def _fill(self, event: E, target: str, number: int, row: int, *, cover: bool) -> None:
+    def _fill(self, event: E, target: str, number: int, row: int, *, cover: bool) -> bool:
         state, box = self._state, Mailbox(event.source, event.epoch, target)
         there = state.fills.get((box, number), Fill())
         if not cover and there.event is None:
@@ -116,6 +120,7 @@ class MemoryTx(MemoryReader[E]):
             there = there._replace(cover=row)
         state.set(state.fills, (box, number), there)
         self._reach(state.boxes, box, number, lambda n: (box, n) in state.fills)
+        return cover or there.event == row
 
     def _reach(self, positions: dict[Any, Position], key: Any, number: int, filled: Callable[[int], bool]) -> None:
         held, top = positions.get(key, Position())

@@ -111,6 +111,11 @@ class MemoryReader(Generic[E]):
         ]
         return self._state.rows[max(places)[-1]].event if places else None
 
+    def quarantined(self, source: str, limit: int) -> list[E]:
+        found = [e for e in self._state.quarantine.values() if e.source == source and e.seq is not None]
+        found.sort(key=lambda event: event.seq or 0)
+        return sorted(found, key=lambda event: event.epoch, reverse=True)[:limit]
+
     def top_of(self, stream: Stream) -> int:
         return max((seq for there, seq in self._state.places if there == stream), default=0)
 

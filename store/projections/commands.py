@@ -2,7 +2,8 @@
 
 Copies of an event reach a tier in any order, so the fold gives the same records for every order of
 arrival: of two times the earlier counts, of two finals the one that the target wrote first, except
-that `in-doubt` gives way to any other. Only what the target itself wrote moves a target's state.
+that `in-doubt` gives way to any other, and that what was withdrawn gives way to what an earlier life of
+the target's log turns out to have done. Only what the target itself wrote moves a target's state.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ FINALS = {
 }
 
 _REPORTS = frozenset({RECEIVED, STARTED, *FINALS})
+
+#: Finals that say that nothing was done.
+WITHDRAWN = frozenset({"expired", "superseded", "cancelled", "refused"})
 
 WAITING, RUNNING, DOUBTFUL, SETTLED = range(4)
 """Phases, in the only order in which a target moves through them."""
@@ -274,7 +278,8 @@ def _final(target: Target, filed: Filed) -> None:
     state = FINALS[event.type]
     phase = _PHASES.get(state, SETTLED)
     place = (event.epoch, event.seq or 0)
-    earlier = place < (target.final_epoch or "", target.final_seq or 0)
+    there = (target.state in WITHDRAWN, target.final_epoch or "", target.final_seq or 0)
+    earlier = (state in WITHDRAWN, *place) < there
     if phase > target.phase or (phase == target.phase and earlier):
         target.state, target.phase = state, phase
         target.final_row, (target.final_epoch, target.final_seq) = row, place

@@ -268,12 +268,13 @@ class Ledger(Generic[E]):
         self._store(event)
         return event
 
-    def file(self, event: E) -> None:
-        """Stores an event of another source, or of another life, whose id and place are free."""
+    def file(self, event: E) -> bool:
+        """Stores an event of another source, or of another life, whose id and place are free. False if it is mail with
+        a number that another has."""
         self.changes += 1
         if event.seq is not None:
             self._count(event, event.seq)
-        self._store(event)
+        return self._store(event)
 
     def refile(self, row: int, event: Entry) -> None:
         """Counts and delivers an event that is stored already, after positions and mailboxes were
@@ -283,7 +284,7 @@ class Ledger(Generic[E]):
         if event.to or event.supersedes:
             self._mailroom.deliver(event, row)
 
-    def _store(self, event: E) -> None:
+    def _store(self, event: E) -> bool:
         row = self.last_row = self.last_row + 1
         self._buffer.append(
             (
@@ -296,8 +297,7 @@ class Ledger(Generic[E]):
         if event.type in self.projector.types:
             self._unfolded.append(Filed(row, event, self.stored_at))
         self.is_behind = True
-        if event.to or event.supersedes:
-            self._mailroom.deliver(event, row)
+        return not (event.to or event.supersedes) or self._mailroom.deliver(event, row)
 
     def _count(self, event: Entry, seq: int) -> None:
         stream = self._stream(event.source, event.epoch)

@@ -57,8 +57,10 @@ class Mailroom:
         self._allotted.add((box.id, box.top))
         return box.top
 
-    def deliver(self, event: Entry, row: int) -> None:
-        """Files an event at the numbers of its addressees, and as cover where it stands for others."""
+    def deliver(self, event: Entry, row: int) -> bool:
+        """Files an event at the numbers of its addressees, and as cover where it stands for others. False if another
+        has one of its numbers."""
+        is_alone = True
         scope = self._desk.source
         to = [(a.path, a.number) for a in event.to if is_under(a.path, scope)]
         covers = [(c.path, c.number) for c in event.supersedes if is_under(c.path, scope)]
@@ -68,11 +70,13 @@ class Mailroom:
             if fill.event is None:
                 fill.event = row
                 self._fills.put(fill)
+            is_alone = is_alone and fill.event == row
         for path, number in covers:
             fill = self._fill(self._box(event.source, event.epoch, path), number)
             if fill.cover is None or (event.seq or 0) > (fill.cover_seq or 0):
                 fill.cover, fill.cover_seq = row, event.seq or 0
                 self._fills.put(fill)
+        return is_alone
 
     def unfile(self, event: Entry, row: int) -> list[tuple[str, int]]:
         """Takes an event out of the mailboxes; returns the numbers (target, number) of which it was something."""

@@ -14,6 +14,7 @@ _cover = EVENTS.alias("cover")
 _fills = RECORD_TABLES["fills"]
 _b, _f, _s = RECORD_TABLES["boxes"].c, _fills.c, RECORD_TABLES["streams"].c
 _cursors, _places = RECORD_TABLES["cursors"].c, RECORD_TABLES["places"].c
+_q = RECORD_TABLES["quarantine"].c
 _n, _g = RECORD_TABLES["neighbours"].c, RECORD_TABLES["guarantees"].c
 
 
@@ -64,6 +65,14 @@ LATEST_OF = Query(
         .order_by(_e.epoch.desc(), _e.seq.desc())
     ),
     *("source", "before", "limit"),
+)
+QUARANTINED = Query(
+    limited(
+        sa.select(_q.body)
+        .where(_q.source == bindparam("source"), _q.seq.is_not(None))
+        .order_by(_q.epoch.desc(), _q.seq)
+    ),
+    *("source", "limit"),
 )
 STREAMS = Query(sa.select(_s.source, _s.epoch, _s.held).where(under(_s.source)), *SPAN)
 

@@ -156,6 +156,9 @@ class SqlReader(Generic[E]):
         found = self._one(queries.LATEST_OF, source, AFTER_ALL if before is None else before, 1)
         return self._decode(found[0]) if found else None
 
+    def quarantined(self, source: str, limit: int) -> list[E]:
+        return [self._decode(body) for (body,) in self._all(queries.QUARANTINED, source, limit)]
+
     def top_of(self, stream: Stream) -> int:
         return self._one(queries.TOP_OF, *stream)[0] or 0
 

@@ -104,7 +104,8 @@ class SqlTx(SqlReader[E]):
             place = (event.source, event.epoch, event.seq)
             mine = event.source == self.source and event.epoch == self.epoch
             if checksum is None and not mine and place not in taken:
-                ledger.file(event)
+                if not ledger.file(event) and self._quarantine(event):
+                    done.forks.append(event)
                 done.new.append(event)
                 if event.seq is not None:
                     taken.add(place)

@@ -143,6 +143,27 @@ class TestRecord:
         assert (again.new, again.doubles, again.forks) == ([], 1, [])
         assert await rows(log) == one
 
+    async def test_mail_with_a_number_that_another_has_is_a_fork_and_stored(self, log: Log[Event]) -> None:
+        one, copy = Source("root"), Source("root")
+        mail = one.command("root.east.a")
+        copy.samples(1)
+        other = copy.command("root.east.a")
+        await log.write(record(mail))
+        done = await log.write(lambda tx: tx.record([other]))
+        assert (done.new, done.forks) == ([other], [other])
+        box = Mailbox("root", mail.epoch, "root.east.a")
+        assert [each.event for each in await log.read(lambda r: r.mail(box, after=0, limit=9))] == [mail]
+        assert (await log.write(lambda tx: tx.record([mail, other]))).doubles == 2
+
+    async def test_forks_are_listed_by_source_from_the_begin_of_the_latest_life(self, log: Log[Event]) -> None:
+        lives = [(Source("root.east.a", e).samples(2), Source("root.east.a", e).samples(2)) for e in (EPOCH, LATER)]
+        await log.write(record(*(event for one, _ in lives for event in one)))
+        await log.write(record(*(event for _, other in lives for event in reversed(other))))
+        forks = [*lives[1][1], *lives[0][1]]
+        assert await log.read(lambda r: r.quarantined("root.east.a", 9)) == forks
+        assert await log.read(lambda r: r.quarantined("root.east.a", 3)) == forks[:3]
+        assert await log.read(lambda r: r.quarantined("root.east.b", 9)) == []
+
     async def test_forks_within_one_batch_are_seen(self, log: Log[Event]) -> None:
         one, other = Source("root.east.a").samples(2), Source("root.east.a").samples(2)
         done = await log.write(lambda tx: tx.record([*one, *other]))

@@ -110,6 +110,17 @@ class TestTargets:
         assert (row.state, row.error) == ("failed", {"code": "failed", "message": "m"})
         assert row.executed == failed.time
 
+    @pytest.mark.parametrize("order", [1, -1])
+    async def test_what_was_withdrawn_gives_way_to_what_an_earlier_life_had_done(
+        self, log: Log[Event], order: int
+    ) -> None:
+        """It is said again in the later life, where the earlier one's own word is lost."""
+        now = Source(A, LATER)
+        cancelled, done = now.seal(report("cancelled", "c1")), now.seal(report("succeeded", "c1"))
+        await record(log, Source("root").command(A, command="c1"), *[cancelled, done][::order])
+        row = await target(log)
+        assert (row.state, row.executed) == ("succeeded", done.time)
+
     async def test_only_the_target_itself_moves(self, log: Log[Event]) -> None:
         other = Source(B)
         await record(log, Source("root").command(A, command="c1"), other.seal(report("succeeded", "c1")))

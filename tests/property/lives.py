@@ -19,7 +19,7 @@ from bus.sync import Mark
 from services.controller.delivery import lives
 from services.controller.delivery.receiver import Receiver
 from services.controller.delivery.submission import Target
-from services.tier.mail import Mail, is_for_another_life, may_repeat
+from services.tier.mail import Mail, is_first, is_for_another_life, may_repeat
 from store.api import Stream, TargetRow
 from store.memory import MemoryLog
 from tests.property.simulation import TREE, Job, Node, Simulation
@@ -39,28 +39,33 @@ class Copy:
 class State:
     """What a tier is beyond its log. `instance` counts its starts; it is `admitted` once an ancestor has answered;
     `greeted` says which start of which ancestor, `told` in which lives they and those below are, and `late`
-    of whom something of an earlier life has come since. It `waits`, and executes nothing,
-    while its log was lost and is not back; `lost` says that a part may not have come back. While it is `blind` it is
-    an old copy of itself, and nobody has told it; `twice` if it ever was. `losses` counts."""
+    of whom something of an earlier life, or a fork, has come since. It `waits`, and executes nothing, while its log
+    was lost and is not back; `epoch` is its present life; `lost` says that a part may not have come back. While it is
+    `blind` it is an old copy of itself, and nobody has told it; `twice` if it ever was. `losses` counts, and
+    `ends` are marks of what was lost."""
 
     backups: list[Copy] = field(default_factory=list)
     instance: int = 0
+    epoch: str = ""
     admitted: bool = True
     waits: bool = False
     lost: bool = False
     blind: bool = False
     twice: bool = False
     losses: int = 0
+    ends: list[Mark] = field(default_factory=list)
     greeted: dict[str, tuple[int, str]] = field(default_factory=dict)
     told: dict[str, str] = field(default_factory=dict)
     late: dict[str, int] = field(default_factory=dict)
 
 
 class Wants(NamedTuple):
-    """What somebody asks back: what lies beyond what he holds, from a row of the other's log on."""
+    """What somebody asks back: what lies beyond what he holds, from a row of the other's log on; in which life of his
+    own log and which start."""
 
     held: dict[Stream, int]
     after: int
+    asked: tuple[int, str]
 
 
 class Greeting(NamedTuple):
@@ -83,6 +88,8 @@ class Lives(Simulation):
         for path, node in self.nodes.items():
             node.log = self._fresh(path)
         self.first = {path: node.log.epoch for path, node in self.nodes.items()}
+        for path, epoch in self.first.items():
+            self.states[path].epoch = epoch
 
     def _fresh(self, path: str) -> MemoryLog[Event]:
         return MemoryLog(path, epochs=self._epoch)
@@ -106,12 +113,16 @@ class Lives(Simulation):
         has_marker = self.rng.random() < 0.6
         copy = self.rng.choice([*state.backups, Copy(self._fresh(node.path), set())])
         node.log = copy.log.copy()
+        state.epoch = node.log.epoch
         node.world = [e for e in node.world if self.kinds.get(e.command) != "local" or e.command in copy.inside]
         state.losses += 1
         end = before.query(lambda log: lives.marks_of(log, node.path))
+        state.ends += end
         is_behind = node.log.query(lambda log: lives.look_at(log, end)).mark is not None
         state.lost = has_marker and is_behind
-        state.blind = is_behind and not state.lost
+        # What was lost before that, and nobody has told of, is in no marker.
+        ever = node.log.query(lambda log: lives.is_over(log, lives.look_at(log, state.ends)))
+        state.blind = (is_behind or ever) and not state.lost
         state.twice |= state.blind
         if state.blind:
             self._still(node)
@@ -189,6 +200,9 @@ class Lives(Simulation):
 
     def _arrival(self, node: Node, event: Event) -> Callable[[], None]:
         arrive = super()._arrival(node, event)
+        if is_under(event.source, node.path) and not self.states[event.source].admitted:
+            # Who is not admitted says nothing to those above.
+            return lambda: None
         is_from_above = is_under(node.path, event.source)
 
         def heard() -> None:
@@ -199,15 +213,28 @@ class Lives(Simulation):
 
     def record(self, node: Node, events: list[Event]) -> None:
         state = self.states[node.path]
-        new = node.log.apply(lambda tx: tx.record(events)).new
+        done = node.log.apply(lambda tx: tx.record(events))
         row = node.log.apply(lambda tx: tx.last_row())
-        state.late.update((event.source, row) for event in new if event.epoch < state.told.get(event.source, ""))
+        state.late.update((event.source, row) for event in done.new if event.epoch < state.told.get(event.source, ""))
+        state.late.update((event.source, row) for event in done.forks if event.source != node.path)
 
     def _take(self, node: Node, mail: Mail) -> None:
         known = {job.command for job in node.jobs if not job.said}
         count = len(node.jobs)
         super()._take(node, mail)
         node.jobs[count:] = [job for job in node.jobs[count:] if job.command not in known]
+        if mail.cover is None and mail.event is not None and not is_first(node.log.epoch):
+            self._give_up(node, mail.event)
+
+    def _give_up(self, node: Node, event: Event) -> None:
+        """What this mail withdraws, and an earlier life had received, may have come back before its own mail."""
+        kind = types.CANCELLED if event.type == types.CANCEL else types.SUPERSEDED
+        withdrawn = {cover.command for cover in event.supersedes if cover.path == node.path}
+        withdrawn |= {str(event.data["command"])} if event.type == types.CANCEL else set()
+        withdrawn -= {job.command for job in node.jobs}
+        for row, mail in node.log.apply(lambda tx: tx.unfinished(node.path)):
+            if row.command in withdrawn and row.state == "received":
+                self._say(node, Job(mail), kind, cause=event.id)
 
     def work(self, node: Node) -> None:
         state = self.states[node.path]
@@ -248,12 +275,12 @@ class Lives(Simulation):
         return self.states[path].instance, self.nodes[path].log.query(lambda log: log.epoch)
 
     def commit(self, node: Node) -> None:
-        before = self._life(node.path)
         super().commit(node)
-        if self._life(node.path) != before:
-            # Whoever begins another life has been told.
-            self.states[node.path].blind = False
-            self.states[node.path].greeted.clear()
+        state = self.states[node.path]
+        if state.epoch != node.log.epoch:
+            # Whoever begins another life has been told, and greets all anew.
+            state.epoch, state.blind = node.log.epoch, False
+            state.greeted.clear()
 
     def ask(self, node: Node, ancestor: str) -> None:
         state = self.states[node.path]
@@ -269,21 +296,22 @@ class Lives(Simulation):
 
     def _greeted(self, asker: str, epoch: str, ancestor: str, marks: list[Mark]) -> None:
         node = self.nodes[ancestor]
-        self.states[ancestor].told[asker] = epoch
+        told = self.states[ancestor].told
+        told[asker] = max(epoch, told.get(asker, ""))
         # What came a moment ago counts, once it is committed.
         self.commit(node)
         shown = node.log.query(lambda log: lives.look_at(log, marks))
         held = node.log.query(lambda log: lives.held_of(log, shown))
         after = node.log.query(lambda log: lives.asked_from(log, shown, asker, epoch))
-        wants = None if after is None else Wants(held, after)
+        wants = None if after is None else Wants(held, after, self._life(ancestor))
         back, life = node.log.query(lambda log: lives.marks_of(log, asker)), self._life(ancestor)
         self.tell(ancestor, asker, lambda: self._heed(asker, ancestor, life, back, wants))
 
     def _heed(self, asker: str, ancestor: str, life: tuple[int, str], marks: list[Mark], wants: Wants | None) -> None:
         node, state = self.nodes[asker], self.states[asker]
-        state.told[ancestor] = life[1]
+        state.told[ancestor] = max(life[1], state.told.get(ancestor, ""))
         shown = node.log.query(lambda log: lives.look_at(log, marks))
-        verdict, mark = shown
+        verdict, mark = shown.verdict, shown.mark
         if mark is not None and node.log.query(lambda log: lives.is_over(log, shown)):
             node.log.apply(lambda tx: lives.renew(tx, mark.epoch, verdict.value, ancestor))
             self.commit(node)
@@ -294,7 +322,7 @@ class Lives(Simulation):
             self._admit(asker, greeting)
         else:
             held = node.log.query(lambda log: lives.held_of(log, shown))
-            self._recall(asker, greeting, Wants(held, after), [])
+            self._recall(asker, greeting, Wants(held, after, self._life(asker)), [])
 
     def _recall(self, asker: str, greeting: Greeting, wants: Wants, forks: list[Event]) -> None:
         """Asks for the asker's own history, page by page."""
@@ -303,7 +331,7 @@ class Lives(Simulation):
             log, limit = self.nodes[greeting.ancestor].log, self._page_limit()
             self.commit(self.nodes[greeting.ancestor])
             page, row = log.query(lambda log: lives.beyond(log, asker, wants.held, wants.after, limit))
-            events, rest = list(page.events.values()), Wants(wants.held, row)
+            events, rest = list(page.events.values()), wants._replace(after=row)
             if not page.more:
                 self.states[greeting.ancestor].late.pop(asker, None)
             self.tell(greeting.ancestor, asker, lambda: self._recalled(asker, greeting, rest, events, page.more, forks))
@@ -319,7 +347,7 @@ class Lives(Simulation):
         forks = forks + taken.forks
         if not more:
             node.log.apply(lambda tx: lives.retell(tx, forks))
-            node.log.apply(lambda tx: lives.settle(tx, ancestor, epoch, rest.after))
+            node.log.apply(lambda tx: lives.settle(tx, ancestor, epoch, rest.after, rest.asked[1]))
             told = self.states[asker].told
             above = [(path, told.get(path, "")) for path in paths.ancestors(paths.Path(asker))]
             node.log.apply(lambda tx: lives.give_up(tx, above))
@@ -348,12 +376,13 @@ class Lives(Simulation):
         self.commit(self.nodes[asker])
         log = self.nodes[asker].log
         page, row = log.query(lambda log: lives.beyond(log, ancestor, wants.held, wants.after, limit))
-        events, rest = list(page.events.values()), Wants(wants.held, row)
+        events, rest = list(page.events.values()), wants._replace(after=row)
 
         def take() -> None:
             node = self.nodes[ancestor]
             node.log.apply(lambda tx: lives.take_back(tx, events, asker))
-            node.log.apply(lambda tx: lives.settle(tx, asker, epoch, row))
+            if self.states[ancestor].instance == wants.asked[0]:
+                node.log.apply(lambda tx: lives.settle(tx, asker, epoch, row, wants.asked[1]))
             self.commit(node)
             late = self.states[asker].late
             if not page.more and late.get(ancestor, 0) <= row:
@@ -434,6 +463,10 @@ class Lives(Simulation):
     def _audit_order(self, node: Node) -> None:
         if not self.states[node.path].losses:
             super()._audit_order(node)
+
+    def _keeps_order(self, origin: str) -> bool:
+        # What is submitted again has a later number, and where it was received before, its old place.
+        return not self.states[origin].losses
 
     def _audit_copies(self, node: Node) -> None:
         mine = node.log.query(lambda log: log.streams(node.path))

@@ -8,7 +8,7 @@ twice. Both begin a new life, get back what the other holds of them, and submit 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from services.controller.delivery import submission
 from services.controller.delivery.repair import PAGE_BYTES, Page
 from services.controller.delivery.submission import OPEN
 from services.tier.mail import is_first
-from store.api import Reader, Stream, Tx
+from store.api import Mailbox, Reader, Stream, Tx
 
 #: How many events are looked at for one page.
 _SCAN = 500
@@ -29,8 +29,8 @@ _SCAN = 500
 RESTORED = "restored"
 #: And where nothing was lost, but what is said from now on is signed.
 SIGNED = "signed"
-#: Of so many lives of a log a mark is shown.
-_LIVES = 8
+#: Of so many lives of a log a mark is shown, and of what came instead of so many forks.
+_LIVES, _FORKS = 8, 8
 
 
 class Verdict(Enum):
@@ -47,28 +47,43 @@ def place_of(event: Event) -> Mark:
 
 
 def marks_of(log: Reader[Event], source: str) -> list[Mark]:
-    """The last that is held here of each life of this source, the latest life first."""
+    """The last that is held here of each life of this source, the latest life first. And what is held in the places and
+    under the numbers of forks: what a copy of the source has said since may lie over them."""
     marks: list[Mark] = []
     before: str | None = None
     while len(marks) < _LIVES and (event := log.latest_of(source, before=before)) is not None:
         marks.append(place_of(event))
         before = event.epoch
-    return marks
+    forks = log.quarantined(source, _FORKS)
+    return marks + list(dict.fromkeys(place_of(event) for fork in forks for event in _instead(log, fork)))
+
+
+def _instead(log: Reader[Event], fork: Event) -> Iterator[Event]:
+    """What has the place of a fork, or one of its numbers."""
+    place = fork.seq or 0
+    yield from (e for e in log.stream(Stream(fork.source, fork.epoch), after=place - 1, limit=1) if e.seq == place)
+    for to in fork.to:
+        mails = log.mail(Mailbox(fork.source, fork.epoch, to.path), after=to.number - 1, limit=1)
+        yield from (mail.event for mail in mails if mail.event is not None and mail.number == to.number)
 
 
 class Shown(NamedTuple):
-    """What others have shown this log of itself: the place that it does not know, and how it stands to it."""
+    """What others have shown this log of itself: of the latest life that has one a place that it does not know, and how
+    it stands to it; and all lives with such a place."""
 
     verdict: Verdict
     mark: Mark | None = None
+    lives: frozenset[str] = frozenset()
 
 
 def look_at(log: Reader[Event], marks: Iterable[Mark]) -> Shown:
-    """The first of these places that this log does not know, if there is one."""
-    for mark in marks:
-        if (verdict := judge(log, mark)) is not Verdict.KNOWN:
-            return Shown(verdict, mark)
-    return Shown(Verdict.KNOWN)
+    """What this log does not know of these places."""
+    verdicts = [(mark, judge(log, mark)) for mark in marks]
+    unknown = [(mark, verdict) for mark, verdict in verdicts if verdict is not Verdict.KNOWN]
+    if not unknown:
+        return Shown(Verdict.KNOWN)
+    mark, verdict = max(unknown, key=lambda each: each[0].epoch)
+    return Shown(verdict, mark, frozenset(mark.epoch for mark, _ in unknown))
 
 
 def judge(log: Reader[Event], mark: Mark) -> Verdict:
@@ -81,14 +96,15 @@ def judge(log: Reader[Event], mark: Mark) -> Verdict:
 
 
 def held_of(log: Reader[Event], shown: Shown) -> dict[Stream, int]:
-    """Up to where this log holds its own lives: what lies beyond is asked for. Of a life in which this log may
-    have gone on from an old copy all of it, since nobody knows where the two part; and of one in which what was missing
-    was given up."""
+    """Up to where this log holds its own lives: what lies beyond is asked for. All of a life is, in which it may have
+    gone on from an old copy, since nobody knows where the two part; and of one in which what was missing was given
+    up."""
     floors = log.floors(log.source)
     own = {stream: n for stream, n in log.streams(log.source).items() if stream.source == log.source}
-    held = {stream: n for stream, n in own.items() if stream.epoch == log.epoch or stream not in floors}
-    if shown.mark is not None and not log.place(_whole(shown.mark.epoch)):
-        held[Stream(log.source, shown.mark.epoch)] = 0
+    held = {stream: n for stream, n in own.items() if log.place(_whole(stream.epoch)) and stream not in floors}
+    present = Stream(log.source, log.epoch)
+    if present in own and log.epoch not in shown.lives:
+        held[present] = own[present]
     return held
 
 
@@ -116,14 +132,14 @@ def asked_from(log: Reader[Event], shown: Shown, neighbour: str, life: str) -> i
     """From which row of a neighbour's log (in this life of it) he is asked for what this log has lost; None if there is
     nothing: this is its first life, and he knows no other. In a later life everybody is asked, each time that he is
     greeted: what others say of the new life hides what they hold of the old ones."""
-    if shown.mark is not None:
-        return 0
-    return None if is_first(log.epoch) else log.place(_asked(log, neighbour, life))
+    return None if is_first(log.epoch) and shown.mark is None else log.place(_asked(log, neighbour, life))
 
 
-def settle(tx: Tx[Event], neighbour: str, life: str, row: int) -> None:
-    """What this neighbour held of this log up to this row of his is back."""
-    tx.move_place(_asked(tx, neighbour, life), row)
+def settle(tx: Tx[Event], neighbour: str, life: str, row: int, asked: str) -> None:
+    """What this neighbour held of this log up to this row of his is back, if it was `asked` for in the present life:
+    for another more may be missing."""
+    if asked == tx.epoch:
+        tx.move_place(_asked(tx, neighbour, life), row)
 
 
 def give_up(tx: Tx[Event], ancestors: Iterable[tuple[str, str]]) -> None:
@@ -151,7 +167,7 @@ def count_as(tx: Tx[Event], neighbour: str, life: str, theirs: Mapping[Stream, i
 
 
 def _whole(epoch: str) -> str:
-    """The name of the mark that nothing was written in this life after it was lost."""
+    """The name of the mark that nothing was written in this life after a part of it was lost."""
     return f"ended at once {epoch}"
 
 
@@ -192,7 +208,7 @@ def take_back(tx: Tx[Event], events: Iterable[Event], giver: str) -> Returned:
         row = tx.command(str(event.data["command"])) if event.type == SUBMITTED else None
         if row is not None:
             taken.issued += submission.reissue(tx, row)
-        elif event.type == SUBMITTED and event in taken.forks:
+        if event.type == SUBMITTED and event in taken.forks:
             # Its place is taken, so that it can not be kept as it was; what it asks for is not lost.
             taken.issued += submission.issue_anew(tx, event)
     for event in back:
@@ -215,7 +231,7 @@ def renew(tx: Tx[Event], above: str, why: str, shown_by: str | None = None) -> l
     """Begins a life of the log above one that others have seen, says so, and submits again what has no final, under
     the same command ids: targets that have it already will know it. Returns all of these events."""
     before = tx.epoch
-    if why == RESTORED:
+    if why in (RESTORED, SIGNED):
         tx.move_place(_whole(before), 1)
     tx.begin_life(above)
     issued = submission.reissue_all(tx)

@@ -218,8 +218,17 @@ def _bury(tx: Tx[Event], command: str, rows: Iterable[TargetRow], actor: str | N
 
 
 def issue_anew(tx: Tx[Event], event: Event) -> list[Event]:
-    """Submits what an event of an earlier life of this tier asks for, where that event itself can not be kept."""
-    targets = [Target(to.path, to.epoch) for to in event.to]
+    """Submits what an event of an earlier life of this tier asks for, where that event itself can not be kept: if
+    another of the command is here, to those of whom no more is known than that they received it. Who has ended it
+    knows it."""
+    command = str(event.data["command"])
+    rows = {to: tx.target(command, to.path) for to in event.to}
+    is_known = tx.command(command) is not None
+    targets = [
+        Target(to.path, to.epoch)
+        for to, row in rows.items()
+        if not is_known or row is None or (row.state in OPEN and not row.origin)
+    ]
     return _issue(tx, event.data, event.actor, event.expiresat, targets)
 
 

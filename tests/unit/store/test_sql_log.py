@@ -246,7 +246,6 @@ class TestAside:
         async with log_at(tmp_path / "log.db") as log:
             assert [s.event.data["n"] for s in await log.read(lambda r: r.events())] == [1, 2]
 
-
     async def test_what_keeps_coming_goes_in_few_groups(self, tmp_path: Path) -> None:
         async with log_at(tmp_path / "log.db", lazy_delay=0.01) as log:
             begin, before = time.monotonic(), log.commits.count
@@ -260,9 +259,7 @@ class TestAside:
             assert 1 <= log.commits.count - before <= most
             assert [s.event.data["n"] for s in await log.read(lambda r: r.events())] == list(range(100))
 
-    async def test_what_follows_from_it_is_in_its_commit(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_what_follows_from_it_is_in_its_commit(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("store.sql.committer.FOLD_DELAY", 60.0)
         async with log_at(tmp_path / "log.db", lazy_delay=0.01) as log:
             await log.write(lambda tx: tx.append(submitted("c0", [])))

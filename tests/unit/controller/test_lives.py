@@ -1,0 +1,122 @@
+"""What follows when others hold more, or something else, of a log than it holds itself (ADR 0023): each case was
+found by the adversary of `tests/property/lives.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from bus.event import Addressee, Draft, Event
+from bus.types import SUBMITTED
+from services.controller.delivery import lives
+from services.controller.delivery.lives import Verdict
+from store.api import Stream, Tx
+from store.memory import MemoryLog
+from tests.unit.store.samples import EPOCH, LATER, Source, report
+
+T = TypeVar("T")
+ROOT, ME, CHILD = "root", "root.a", "root.a.x"
+
+
+def log_of(path: str, *events: Event, epoch: str = EPOCH) -> MemoryLog[Event]:
+    """A log that holds copies of these events."""
+    log: MemoryLog[Event] = MemoryLog(path, epoch=epoch)
+    do(log, lambda tx: tx.record(events))
+    return log
+
+
+def do(log: MemoryLog[Event], op: Callable[[Tx[Event]], T]) -> T:
+    result = log.apply(op)
+    log.commit()
+    return result
+
+
+def command(source: Source, id: str, *targets: str) -> Event:
+    data: dict[str, Any] = {"command": id, "selector": "all", "digest": "d", "count": 3, "do": {"verb": "apply"}}
+    to = tuple(Addressee(path, number, EPOCH) for path, number in source.mail(*targets))
+    return source.seal(Draft(type=SUBMITTED, subject="ote.cmd.x", data=data, to=to))
+
+
+def states(log: MemoryLog[Event], id: str, *targets: str) -> dict[str, str | None]:
+    rows = {path: log.query(lambda tx, path=path: tx.target(id, path)) for path in targets}  # type: ignore[misc]
+    return {path: row and row.state for path, row in rows.items()}
+
+
+def test_a_fork_that_lies_under_what_a_copy_has_said_since_is_shown() -> None:
+    one, copy = Source(ME).samples(1), Source(ME).samples(3)
+    above = log_of(ROOT, *one, *copy)
+    marks = above.query(lambda log: lives.marks_of(log, ME))
+    assert marks == [lives.place_of(copy[2]), lives.place_of(one[0])]
+    mine = MemoryLog[Event](ME, epoch=LATER)
+    do(mine, lambda tx: tx.record(copy))
+    shown = mine.query(lambda log: lives.look_at(log, marks))
+    assert (shown.verdict, shown.mark, shown.lives) == (Verdict.FORKED, lives.place_of(one[0]), {EPOCH})
+
+
+def test_two_mails_with_one_number_show_a_fork() -> None:
+    one, copy = Source(ME), Source(ME)
+    lost = command(one, "c1", CHILD)
+    copy.samples(1)
+    other = command(copy, "c2", CHILD)
+    below = log_of(CHILD, lost, other)
+    assert below.query(lambda log: log.quarantined(ME, 9)) == [other]
+    assert lives.place_of(lost) in below.query(lambda log: lives.marks_of(log, ME))
+
+
+def test_of_a_command_in_several_events_the_part_whose_place_is_taken_is_submitted_again() -> None:
+    before, copy = Source(ME), Source(ME)
+    parts = [command(before, "c1", target) for target in (ME, CHILD)]
+    mine = log_of(ME, *copy.samples(1), epoch=LATER)
+    taken = do(mine, lambda tx: lives.take_back(tx, parts, ROOT))
+    assert (taken.new, taken.forks) == ([parts[1]], [parts[0]])
+    assert {to.path for event in taken.issued for to in event.to} == {ME, CHILD}
+    assert states(mine, "c1", ME, CHILD) == {ME: "accepted", CHILD: "accepted"}
+
+
+def test_what_is_known_as_received_only_is_submitted_again_where_its_body_has_no_place() -> None:
+    before, copy = Source(ME), Source(ME)
+    back = [command(before, "c1", ME), before.seal(report("received", "c1"))]
+    mine = log_of(ME, *copy.samples(1), epoch=LATER)
+    taken = do(mine, lambda tx: lives.take_back(tx, back, ROOT))
+    assert [to.path for event in taken.issued for to in event.to] == [ME]
+    row = mine.query(lambda tx: tx.target("c1", ME))
+    assert row is not None and (row.state, row.epoch) == ("received", LATER)
+
+
+def test_what_has_ended_is_known_again_although_its_body_has_no_place() -> None:
+    before, copy = Source(ME), Source(ME)
+    back = [command(before, "c1", ME), before.seal(report("succeeded", "c1"))]
+    mine = log_of(ME, *copy.samples(1), epoch=LATER)
+    taken = do(mine, lambda tx: lives.take_back(tx, back, ROOT))
+    assert [event.data["command"] for event in taken.issued] == ["c1"]
+    assert states(mine, "c1", ME) == {ME: "succeeded"}
+    assert mine.query(lambda log: log.command("c1")) is not None
+    assert do(mine, lambda tx: lives.take_back(tx, back, ROOT)).issued == [], "once"
+
+
+def test_of_a_life_in_which_a_copy_has_gone_on_everything_is_asked_for() -> None:
+    mine = log_of(ME, *Source(ME).samples(3), epoch=LATER)
+    known = mine.query(lambda log: lives.look_at(log, []))
+    assert mine.query(lambda log: lives.held_of(log, known)) == {}
+    ended = MemoryLog[Event](ME, epoch=EPOCH)
+    do(ended, lambda tx: tx.append(Draft(type="ote.test.sample.v1", subject="x", data={})))
+    do(ended, lambda tx: lives.renew(tx, EPOCH, lives.RESTORED))
+    held = ended.query(lambda log: lives.held_of(log, known))
+    assert held[Stream(ME, EPOCH)] == 1, "nothing was said in it that was not to be said"
+
+
+def test_what_an_earlier_life_had_asked_for_does_not_settle_what_this_one_lacks() -> None:
+    mine = MemoryLog[Event](ME, epoch=LATER)
+    shown = mine.query(lambda log: lives.look_at(log, []))
+    for asked, row in ((EPOCH, 0), (LATER, 7)):
+        do(mine, lambda tx, asked=asked: lives.settle(tx, CHILD, EPOCH, 7, asked))  # type: ignore[misc]
+        assert mine.query(lambda log: lives.asked_from(log, shown, CHILD, EPOCH)) == row
+
+
+def test_lives_are_counted_as_far_as_who_gave_them_back_and_compacted_the_rest() -> None:
+    mine = MemoryLog[Event](ME, epoch=LATER)
+    theirs = {Stream(ME, EPOCH): 5, Stream(ME, LATER): 9, Stream(CHILD, EPOCH): 4}
+    assert do(mine, lambda tx: lives.count_as(tx, ROOT, EPOCH, theirs)) == 0, "it has not given back anything yet"
+    do(mine, lambda tx: lives.settle(tx, ROOT, EPOCH, 7, LATER))
+    assert do(mine, lambda tx: lives.count_as(tx, ROOT, EPOCH, theirs)) == 1
+    assert mine.query(lambda log: log.streams(ME)) == {Stream(ME, EPOCH): 5}
