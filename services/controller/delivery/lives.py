@@ -69,11 +69,12 @@ def _instead(log: Reader[Event], fork: Event) -> Iterator[Event]:
 
 class Shown(NamedTuple):
     """What others have shown this log of itself: of the latest life that has one a place that it does not know, and how
-    it stands to it; and all lives with such a place."""
+    it stands to it; all lives with such a place, and those that were lived twice."""
 
     verdict: Verdict
     mark: Mark | None = None
     lives: frozenset[str] = frozenset()
+    forked: frozenset[str] = frozenset()
 
 
 def look_at(log: Reader[Event], marks: Iterable[Mark]) -> Shown:
@@ -83,7 +84,8 @@ def look_at(log: Reader[Event], marks: Iterable[Mark]) -> Shown:
     if not unknown:
         return Shown(Verdict.KNOWN)
     mark, verdict = max(unknown, key=lambda each: each[0].epoch)
-    return Shown(verdict, mark, frozenset(mark.epoch for mark, _ in unknown))
+    forked = frozenset(mark.epoch for mark, verdict in unknown if verdict is Verdict.FORKED)
+    return Shown(verdict, mark, frozenset(mark.epoch for mark, _ in unknown), forked)
 
 
 def judge(log: Reader[Event], mark: Mark) -> Verdict:
@@ -101,7 +103,8 @@ def held_of(log: Reader[Event], shown: Shown) -> dict[Stream, int]:
     up."""
     floors = log.floors(log.source)
     own = {stream: n for stream, n in log.streams(log.source).items() if stream.source == log.source}
-    held = {stream: n for stream, n in own.items() if log.place(_whole(stream.epoch)) and stream not in floors}
+    ended = [stream for stream in own if log.place(_whole(stream.epoch)) and stream.epoch not in shown.forked]
+    held = {stream: own[stream] for stream in ended if stream not in floors}
     present = Stream(log.source, log.epoch)
     if present in own and log.epoch not in shown.lives:
         held[present] = own[present]
@@ -132,7 +135,12 @@ def asked_from(log: Reader[Event], shown: Shown, neighbour: str, life: str) -> i
     """From which row of a neighbour's log (in this life of it) he is asked for what this log has lost; None if there is
     nothing: this is its first life, and he knows no other. In a later life everybody is asked, each time that he is
     greeted: what others say of the new life hides what they hold of the old ones."""
-    return None if is_first(log.epoch) and shown.mark is None else log.place(_asked(log, neighbour, life))
+    if is_first(log.epoch) and shown.mark is None:
+        return None
+    if any(log.place(_whole(epoch)) for epoch in shown.forked):
+        # It was no marker's to know that an earlier copy had gone on in it.
+        return 0
+    return log.place(_asked(log, neighbour, life))
 
 
 def settle(tx: Tx[Event], neighbour: str, life: str, row: int, asked: str) -> None:
@@ -222,7 +230,7 @@ def _adopt(tx: Tx[Event], forks: Iterable[Event]) -> list[Event]:
     said = []
     for event in ends:
         row = tx.target(str(event.data["command"]), tx.source)
-        if row is not None and row.state in (*OPEN, "in-doubt"):
+        if row is None or row.state in (*OPEN, "in-doubt"):
             said.append(event)
     return [tx.append(Draft(e.type, e.subject, e.data, e.cause, e.actor, time=e.time)) for e in said]
 

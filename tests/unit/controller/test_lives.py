@@ -94,6 +94,15 @@ def test_what_has_ended_is_known_again_although_its_body_has_no_place() -> None:
     assert do(mine, lambda tx: lives.take_back(tx, back, ROOT)).issued == [], "once"
 
 
+def test_what_another_copy_has_done_is_done_also_before_its_mail_is_back() -> None:
+    """Else it would be accepted again by mail of an earlier life, which nobody carries out."""
+    before, copy = Source(ME), Source(ME)
+    mine = log_of(ME, *copy.samples(1), epoch=LATER)
+    do(mine, lambda tx: lives.take_back(tx, [before.seal(report("succeeded", "c1"))], ROOT))
+    do(mine, lambda tx: tx.record([command(Source(ROOT), "c1", ME)]))
+    assert states(mine, "c1", ME) == {ME: "succeeded"}
+
+
 def test_of_a_life_in_which_a_copy_has_gone_on_everything_is_asked_for() -> None:
     mine = log_of(ME, *Source(ME).samples(3), epoch=LATER)
     known = mine.query(lambda log: lives.look_at(log, []))
