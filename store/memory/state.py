@@ -6,10 +6,10 @@ and to look past them at what is committed, the remembered values are swapped in
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from store.api import Cursor, E, Mailbox, Stored, Stream
@@ -53,6 +53,7 @@ class State(Generic[E]):
     floors: dict[Stream | Mailbox, int] = field(default_factory=dict)
     last: dict[str, int] = field(default_factory=dict)
     tables: dict[str, dict[Any, Any]] = field(default_factory=dict)
+    made: dict[str, MemoryRows[Any]] = field(default_factory=dict)
     _undo: list[tuple[dict[Any, Any], Any, Any]] = field(default_factory=list)
 
     def set(self, there: dict[Any, Any], key: Any, value: Any) -> None:
@@ -107,7 +108,7 @@ class State(Generic[E]):
         return Filed(row, self.rows[row].event, self.stored_at[row])
 
 
-_PARTS = tuple(each.name for each in fields(State) if each.name not in ("source", "tables", "_undo"))
+_PARTS = tuple(each.name for each in fields(State) if each.name not in ("source", "tables", "made", "_undo"))
 
 
 def _swap(there: dict[Any, Any], key: Any, value: Any) -> Any:
@@ -124,18 +125,19 @@ class MemoryRows(Generic[R]):
 
     def __init__(self, state: State[Any], table: Table[R]) -> None:
         self._state = state
-        self._key = table.key
+        self._key_of, self._values_of = _getter(table.key), _getter([each.name for each in fields(table.record)])  # type: ignore[arg-type]
+        self._make: Callable[..., R] = table.record
         self.records: dict[tuple[str, ...], R] = state.tables.setdefault(table.name, {})
 
     def get(self, *key: str) -> R | None:
         record = self.records.get(key)
-        return None if record is None else copy.copy(record)
+        return None if record is None else self._make(*self._values_of(record))
 
     def load(self, keys: Iterable[tuple[str, ...]]) -> None:
         """All is in memory already."""
 
     def put(self, record: R) -> None:
-        self._state.set(self.records, tuple(getattr(record, name) for name in self._key), record)
+        self._state.set(self.records, self._key_of(record), record)
 
     def remove(self, *key: str) -> None:
         self._state.drop(self.records, key)
@@ -148,4 +150,12 @@ class MemoryTables:
         self._state = state
 
     def rows(self, table: Table[R]) -> MemoryRows[R]:
-        return MemoryRows(self._state, table)
+        found = self._state.made.get(table.name)
+        if found is None:
+            found = self._state.made[table.name] = MemoryRows(self._state, table)
+        return found
+
+
+def _getter(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    get = attrgetter(*names)
+    return get if len(names) > 1 else lambda record: (get(record),)

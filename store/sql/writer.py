@@ -215,8 +215,9 @@ class Writer(Generic[E]):
             self._idle.set()
             if self._timer is None:
                 self._timer = self._loop.call_later(AGAIN, self._hurry)
-        elif self._committer.is_due and any(group.done for group in groups):
-            # Whoever waited has been answered: now is better than in the group of the next.
+        elif self._committer.is_due and not self._aside and any(group.done for group in groups):
+            # Whoever waited has been answered: now is better than in the group of the next. What is put aside
+            # folds all in its own commit soon.
             self._begin([])
         elif not (self._waiting or self._aside):
             self._idle.set()
