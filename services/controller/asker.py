@@ -45,6 +45,7 @@ from services.controller.volume import Volume
 from services.tier.outbox import Standing
 from services.tier.runtime import Runtime
 from store.api import Mailbox, Reader, Recorded, Stream, Tx
+from store.errors import StoreError
 
 logger = structlog.get_logger()
 
@@ -212,6 +213,10 @@ class Asker:
         is_new = link.state != "up" or link.mine != self._epoch or link.path in self._inbound.late
         if is_new and not await self._greet(link):
             return
+        if self._inbound.unwritten:
+            # What came here a moment ago is no difference: the ancestor would send it a second time.
+            with suppress(StoreError):
+                await self._runtime.log.flush()
         mine = await self._holdings()
         mail, streams = positions.digests(mine.mail), positions.digests(mine.streams)
         ask = Compare(

@@ -6,9 +6,12 @@ import asyncio
 import os
 import random
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit
+
+import pytest
 
 from bus import subjects, wire
 from bus.errors import Unavailable
@@ -59,6 +62,26 @@ async def test_a_push_that_is_lost_is_brought_by_the_next_ask(tiers: Tiers) -> N
     for path in (SITE1, SITE2):
         await root.tells("received", path, sent)
     assert (await root.submit("tag:camera", "after", wait=5))["summary"] == {"succeeded": 2}
+
+
+async def test_copies_that_wait_for_the_log_are_not_asked_for(tiers: Tiers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks takes them into the log first: else the ancestor, which has them, would send them again."""
+    root = await tiers.grow("root", shims=())
+    east = await tiers.grow("root.east", root, shims=(), sync_interval=NEVER)
+    await tiers.grow(SITE1, east, sync_interval=NEVER)
+    asker, inbound = east.controller.asker, east.controller.inbound
+    monkeypatch.setattr("store.sql.writer.SPACING", 10_000)
+    for name in ("first", "second"):
+        assert (await root.submit("site1", name, wait=5))["summary"] == {"succeeded": 1}
+    await root.runtime.log.flush()
+    await eventually(lambda: inbound.unwritten > 0)
+    taken = asker.taken.pages
+    asker.wake()
+    await eventually(lambda: inbound.unwritten == 0)
+    written = time.monotonic()
+    asker.wake()
+    await eventually(lambda: asker.heard > written)
+    assert asker.taken.pages == taken
 
 
 async def test_a_gap_is_asked_for_at_once(tiers: Tiers) -> None:
