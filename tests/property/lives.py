@@ -38,11 +38,11 @@ class Copy:
 @dataclass
 class State:
     """What a tier is beyond its log. `instance` counts its starts; it is `admitted` once an ancestor has answered;
-    `greeted` says which start of which ancestor, `told` in which lives they and those below are, and `late`
-    of whom something of an earlier life, or a fork, has come since. It `waits`, and executes nothing, while its log
-    was lost and is not back; `epoch` is its present life; `lost` says that a part may not have come back. While it is
-    `blind` it is an old copy of itself, and nobody has told it; `twice` if it ever was. `losses` counts, and
-    `ends` are marks of what was lost."""
+    `greeted` says which start of which ancestor, `told` in which lives they and those below were, `heard` in which
+    they are, and `late` of whom something of an earlier life, or a fork, has come since. It `waits`, and executes
+    nothing, while its log was lost and is not back; `epoch` is its present life; `lost` says that a part may not have
+    come back. While it is `blind` it is an old copy of itself, and nobody has told it; `twice` if it ever was. `losses`
+    counts, and `ends` are marks of what was lost."""
 
     backups: list[Copy] = field(default_factory=list)
     instance: int = 0
@@ -56,6 +56,7 @@ class State:
     ends: list[Mark] = field(default_factory=list)
     greeted: dict[str, tuple[int, str]] = field(default_factory=dict)
     told: dict[str, str] = field(default_factory=dict)
+    heard: dict[str, str] = field(default_factory=dict)
     late: dict[str, int] = field(default_factory=dict)
 
 
@@ -150,6 +151,7 @@ class Lives(Simulation):
         state.instance += 1
         state.greeted.clear()
         state.told.clear()
+        state.heard.clear()
         state.late.clear()
         state.admitted = node.path == "root"
         node.jobs, node.effects = [], []
@@ -310,6 +312,7 @@ class Lives(Simulation):
     def _heed(self, asker: str, ancestor: str, life: tuple[int, str], marks: list[Mark], wants: Wants | None) -> None:
         node, state = self.nodes[asker], self.states[asker]
         state.told[ancestor] = max(life[1], state.told.get(ancestor, ""))
+        state.heard[ancestor] = life[1]
         shown = node.log.query(lambda log: lives.look_at(log, marks))
         verdict, mark = shown.verdict, shown.mark
         if mark is not None and node.log.query(lambda log: lives.is_over(log, shown)):
@@ -348,8 +351,9 @@ class Lives(Simulation):
         if not more:
             node.log.apply(lambda tx: lives.retell(tx, forks))
             node.log.apply(lambda tx: lives.settle(tx, ancestor, epoch, rest.after, rest.asked[1]))
-            told = self.states[asker].told
-            above = [(path, told.get(path, "")) for path in paths.ancestors(paths.Path(asker))]
+            heard = self.states[asker].heard
+            heard[ancestor] = epoch
+            above = [(path, heard.get(path, "")) for path in paths.ancestors(paths.Path(asker))]
             node.log.apply(lambda tx: lives.give_up(tx, above))
         self.commit(node)
         self._look_again(node)

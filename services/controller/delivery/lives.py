@@ -140,14 +140,15 @@ def asked_from(log: Reader[Event], shown: Shown, neighbour: str, life: str) -> i
     if any(log.place(_whole(epoch)) for epoch in shown.forked):
         # It was no marker's to know that an earlier copy had gone on in it.
         return 0
-    return log.place(_asked(log, neighbour, life))
+    return max(log.place(_asked(log, neighbour, life)) - 1, 0)
 
 
 def settle(tx: Tx[Event], neighbour: str, life: str, row: int, asked: str) -> None:
     """What this neighbour held of this log up to this row of his is back, if it was `asked` for in the present life:
     for another more may be missing."""
     if asked == tx.epoch:
-        tx.move_place(_asked(tx, neighbour, life), row)
+        # One more: his log may be empty, and he has answered.
+        tx.move_place(_asked(tx, neighbour, life), row + 1)
 
 
 def give_up(tx: Tx[Event], ancestors: Iterable[tuple[str, str]]) -> None:

@@ -122,6 +122,15 @@ def test_what_an_earlier_life_had_asked_for_does_not_settle_what_this_one_lacks(
         assert mine.query(lambda log: lives.asked_from(log, shown, CHILD, EPOCH)) == row
 
 
+def test_who_holds_nothing_has_answered_too() -> None:
+    mine = log_of(ME, Source(ME).samples(2)[1], epoch=LATER)
+    do(mine, lambda tx: lives.give_up(tx, [(ROOT, EPOCH)]))
+    assert mine.query(lambda log: log.streams(ME)) == {Stream(ME, EPOCH): 0}
+    do(mine, lambda tx: lives.settle(tx, ROOT, EPOCH, 0, LATER))
+    do(mine, lambda tx: lives.give_up(tx, [(ROOT, EPOCH)]))
+    assert mine.query(lambda log: log.streams(ME)) == {Stream(ME, EPOCH): 2}
+
+
 def test_lives_are_counted_as_far_as_who_gave_them_back_and_compacted_the_rest() -> None:
     mine = MemoryLog[Event](ME, epoch=LATER)
     theirs = {Stream(ME, EPOCH): 5, Stream(ME, LATER): 9, Stream(CHILD, EPOCH): 4}
