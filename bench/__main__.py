@@ -15,7 +15,7 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
-from bench import command, failover, log, many, orphans, security
+from bench import command, failover, log, many, neighbours, orphans, security
 from bench.harness import Result, save
 
 CASES: dict[str, Callable[[], Awaitable[list[Result]]]] = {
@@ -29,6 +29,7 @@ CASES: dict[str, Callable[[], Awaitable[list[Result]]]] = {
     "failover": failover.failover,
     "fall-back": failover.fall_back,
     "orphans": orphans.orphans,
+    "neighbours": neighbours.neighbours,
     "signatures": security.signatures,
     "tls": security.tls,
 }

@@ -2,7 +2,8 @@
 
 nats-py's own layer answers one request after the other, so that one that waits delays all. Here each
 is a task of its own; an endpoint has room for so many at once, and as many again may wait. Large requests are
-bounded by their bytes as well: who asks for more than a service has room for is told so, and asks again.
+bounded by their bytes as well: who asks for more than a service has room for is told so, and asks again. Where an
+endpoint is `fair`, those who ask take turns (`bus.turns`).
 
 Requests are JSON or msgpack and answered in kind. An error is answered as `{"error": {"code", "message",
 "field"?, "hint"?}}` with the headers `Nats-Service-Error` and `Nats-Service-Error-Code`.
@@ -21,11 +22,12 @@ from typing import Any, Generic, Self, TypeVar
 import structlog
 from pydantic import BaseModel
 
-from bus import subjects, wire
+from bus import subjects, turns, wire
 from bus.client import Bus, Message, Subscription
 from bus.contracts import Answer, parse
 from bus.errors import BadRequest, OteError, Refused, Unavailable
 from bus.event import new_id, now
+from bus.turns import Turn, Turns
 
 R = TypeVar("R", bound=BaseModel)
 Body = Mapping[str, Any] | Answer
@@ -36,6 +38,8 @@ HELD_BYTES = 64_000_000
 STOP_GRACE = 5.0
 """Seconds that requests have to end when their service stops."""
 MAX_ERROR_HEADER = 500
+AT_ONCE = 8
+"""Requests to fair endpoints that a service works on: enough to share commits, few enough to be done soon."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _VERSION = re.compile(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?")
@@ -56,6 +60,7 @@ class Endpoint(Generic[R]):
     queue: str
     limit: int
     room: asyncio.Semaphore
+    fair: bool = False
     active: int = 0
     requests: int = 0
     errors: int = 0
@@ -97,6 +102,7 @@ class Service:
         self._subscriptions: list[Subscription] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = 0
+        self._turns = Turns(AT_ONCE)
 
     def endpoint(
         self,
@@ -108,13 +114,15 @@ class Service:
         metadata: Mapping[str, str] | None = None,
         queue: str | None = None,
         limit: int = DEFAULT_LIMIT,
+        fair: bool = False,
     ) -> None:
-        """Answers requests on `subject`: parsed to `request`, handled concurrently, at most `limit` at once.
+        """Answers requests on `subject`: parsed to `request`, handled concurrently, at most `limit` at once. `fair`:
+        few at once, and those who ask take turns; a handler that only waits says so (`turns.rest`).
 
         Without `queue` every service that listens answers: right for what only one process does."""
         room = asyncio.Semaphore(limit)
         self._endpoints.append(
-            Endpoint(_checked(name), subject, request, handler, metadata or {}, queue or "", limit, room),
+            Endpoint(_checked(name), subject, request, handler, metadata or {}, queue or "", limit, room, fair),
         )
 
     async def start(self) -> None:
@@ -137,6 +145,7 @@ class Service:
         """Takes no more requests, and lets those it has come to an end for `grace` seconds."""
         subscriptions, self._subscriptions = self._subscriptions, []
         await self._bus.drain(subscriptions)
+        self._turns.open()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
         for task in list(self._tasks):
@@ -184,12 +193,23 @@ class Service:
             return
         endpoint.active += 1
         self._held += size
-        task = asyncio.create_task(self._serve(endpoint, message), name=f"{self._about['name']} {endpoint.name}")
+        if endpoint.fair:
+            self._turns.take(turns.asker_of(message.reply), lambda turn: self._begin(endpoint, message, turn))
+        else:
+            self._begin(endpoint, message)
+
+    def _begin(self, endpoint: Endpoint[Any], message: Message, turn: Turn | None = None) -> None:
+        serving = self._serve(endpoint, message, turn)
+        task = asyncio.create_task(serving, name=f"{self._about['name']} {endpoint.name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if turn is not None:
+            # Also of one that was cancelled before it began.
+            task.add_done_callback(lambda _: turn.over())
 
-    async def _serve(self, endpoint: Endpoint[Any], message: Message) -> None:
+    async def _serve(self, endpoint: Endpoint[Any], message: Message, turn: Turn | None) -> None:
         content_type = wire.JSON
+        turns.enter(turn)
         try:
             async with endpoint.room:
                 begin = time.perf_counter_ns()

@@ -212,7 +212,8 @@ class ClusterRow:
     """A cluster as this tier knows it. `state` is online, offline or unknown, since `since`; `parent`
     is None at a root; (`epoch`, `seq`) is the place of its latest announcement. `leaf` is where others reach it
     (host:port, or ""), `relay` where it passes the links of its siblings on, `drained` whether it sends others away,
-    `moved` the place of its own last word on where it is attached; without one (seq 0) it is where its path says."""
+    `moved` the place of its own last word on where it is attached; without one (seq 0) it is where its path says;
+    `judged` the life of the log of whoever said last whether it is there ("": nobody did)."""
 
     path: str
     name: str
@@ -233,6 +234,7 @@ class ClusterRow:
     drained: bool = False
     moved: tuple[str, int] = ("", 0)
     relay: str = ""
+    judged: str = ""
 
 
 @dataclass(frozen=True, slots=True)

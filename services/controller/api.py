@@ -53,13 +53,13 @@ def local_api(
         description=f"the tier {runtime.path}: commands, clusters and events at and below it",
         metadata={"path": runtime.path, "instance": runtime.instance},
     )
-    service.endpoint("submit", subjects.local("submit"), m.SubmitRequest, commands.submit, limit=WAITERS)
+    service.endpoint("submit", subjects.local("submit"), m.SubmitRequest, commands.submit, limit=WAITERS, fair=True)
     service.endpoint("command", subjects.local("command"), m.CommandRequest, commands.command, limit=WAITERS)
     service.endpoint("commands", subjects.local("commands"), m.CommandsRequest, commands.commands)
     service.endpoint("cancel", subjects.local("cancel"), m.CancelRequest, commands.cancel)
     service.endpoint("resolve", subjects.local("resolve"), m.ResolveRequest, commands.resolve)
     service.endpoint("retry", subjects.local("retry"), m.RetryRequest, commands.retry)
-    service.endpoint("tag", subjects.local("tag"), m.TagRequest, commands.tag, limit=WAITERS)
+    service.endpoint("tag", subjects.local("tag"), m.TagRequest, commands.tag, limit=WAITERS, fair=True)
     service.endpoint("ask", subjects.local("ask"), m.AskRequest, queries.ask)
     service.endpoint("clusters", subjects.local("clusters"), m.ClustersRequest, overview.clusters)
     service.endpoint("resolve_selector", subjects.local("resolve_selector"), m.ResolveSelectorRequest, resolve_selector)

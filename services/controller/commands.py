@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bus import turns
 from bus.errors import BadRequest, NotFound, Refused
 from bus.event import Event, format_time, new_id, parse_time
 from bus.messages import (
@@ -58,6 +59,7 @@ class Commands:
         watch = self._tracker.watch(order.id)
         try:
             events = await self._write(order, chunks)
+            turns.rest()
             if not events:
                 return await self._wait(order.id, request.wait)
             watch.arm(views.accepted(events))

@@ -27,9 +27,10 @@ from services.controller import lag
 from services.controller.hush import Hush
 from services.controller.registry import Registry
 from services.tier import tagging
+from services.tier.mail import is_first
 from services.tier.runtime import Runtime
 from services.tier.version import VERSION
-from store.api import Reader, Tx
+from store.api import ClusterRow, Reader, Tx
 from store.errors import StoreError
 
 logger = structlog.get_logger()
@@ -61,6 +62,8 @@ class Membership:
         #: The children whose links a sibling passes on, and which.
         self.relayed: dict[str, str] = {}
         self._coming: set[str] = set()
+        #: In which life of this log it was last said that they are there.
+        self._said: dict[str, str] = {}
         self._hush = Hush()
         #: Who was refused last, for each path: a newcomer that goes on asking is recorded once.
         self._refused: dict[str, str] = {}
@@ -201,13 +204,21 @@ class Membership:
             return
         if row.moved[1] and row.attached_to != self._me:
             return  # it is on its way home, and says so itself
-        if (row.state != "online" or row.attached_to != self._me) and path not in self._coming:
+        is_news = row.state != "online" or row.attached_to != self._me or self._is_unsaid(row)
+        if is_news and path not in self._coming:
             self._coming.add(path)
             self._runtime.spawn(self._say_there(path), f"online {path}")
+
+    def _is_unsaid(self, row: ClusterRow) -> bool:
+        """Whether this log has begun another life since it was said that the child is there: what the earlier life said
+        last is not known for certain here, and others may hold more of it."""
+        life = self._runtime.log.epoch
+        return not is_first(life) and life not in (row.judged, self._said.get(row.path))
 
     async def _say_there(self, path: str) -> None:
         """Records the first and every other coming."""
         row = self._registry.snapshot.rows.get(path)
+        self._said[path] = self._runtime.log.epoch
         kind = JOINED if row is None or row.attached_to is None else ONLINE
         data = {"path": path, "attached_to": self._me, **self._of(path)}
         try:

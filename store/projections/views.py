@@ -80,4 +80,5 @@ def cluster_row(cluster: Cluster, where: Whereabouts | None) -> ClusterRow:
         drained=bool(where and where.drained),
         moved=(where.epoch, where.seq) if where else ("", 0),
         relay=where.relay if where else "",
+        judged=cluster.judged_epoch,
     )

@@ -13,7 +13,7 @@ import msgpack
 import pytest
 from nats.aio.client import Client
 
-from bus import micro, wire
+from bus import micro, turns, wire
 from bus.client import Bus, NoAnswer
 from bus.contracts import Answer, Request
 from bus.errors import Conflict, NotFound, Unavailable
@@ -64,6 +64,30 @@ class Shop:
         if request.a == 3:
             return {"large": "x" * 2_000_000}
         return {"bad": object()}
+
+
+class Desk:
+    """A service whose only endpoint is fair: it works until the gate opens; `b` 0 is about what only waits."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.gate = asyncio.Event()
+        self.begun: list[int] = []
+        self.service = Service(bus, "desk", version="1.0.0")
+        self.service.endpoint("serve", "desk.serve", Add, self.serve, fair=True)
+
+    async def serve(self, request: Add) -> Sum:
+        self.begun.append(request.a)
+        if not request.b:
+            turns.rest()
+        await self.gate.wait()
+        return Sum(sum=request.a)
+
+
+@pytest.fixture
+async def desk(bus: Bus) -> AsyncIterator[Desk]:
+    desk = Desk(bus)
+    async with desk.service:
+        yield desk
 
 
 @pytest.fixture
@@ -208,6 +232,32 @@ async def test_an_endpoint_has_room_for_so_many_others_wait_and_then_it_is_busy(
     shop.gate.set()
     assert [answer["sum"] for answer in await asyncio.gather(*asked)] == list(range(8))
     assert await bus.call("shop.wait", {"a": 10}, timeout=30) == {"sum": 10}
+
+
+async def test_who_asks_for_little_does_not_wait_for_who_asks_for_much(
+    desk: Desk, shop: Shop, bus: Bus, nats_server: NatsServer, connect: Connect
+) -> None:
+    many, other = 5 * micro.AT_ONCE, await connect(nats_server, name="storm")
+    storm = [asyncio.create_task(other.call("desk.serve", {"a": n}, timeout=30)) for n in range(many)]
+    await eventually(lambda: len(desk.begun) == micro.AT_ONCE)
+    await other.flush()
+    one = asyncio.create_task(bus.call("desk.serve", {"a": -1}, timeout=30))
+    await asyncio.sleep(0)
+    # What comes over one connection comes in order: the service has the storm, and then the one.
+    assert await bus.call("shop.add", {"a": 1}, timeout=30) == {"sum": 2}
+    assert len(desk.begun) == micro.AT_ONCE
+    desk.gate.set()
+    assert await one == {"sum": -1}
+    assert [answer["sum"] for answer in await asyncio.gather(*storm)] == list(range(many))
+    assert desk.begun.index(-1) <= micro.AT_ONCE + 1
+
+
+async def test_who_only_waits_takes_nobodys_turn(desk: Desk, bus: Bus) -> None:
+    many = 3 * micro.AT_ONCE
+    asked = [asyncio.create_task(bus.call("desk.serve", {"a": n, "b": 0}, timeout=30)) for n in range(many)]
+    await eventually(lambda: len(desk.begun) == many)
+    desk.gate.set()
+    assert [answer["sum"] for answer in await asyncio.gather(*asked)] == list(range(many))
 
 
 async def test_large_requests_are_bounded_by_their_bytes(shop: Shop, bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from bus.errors import NotFound
 from bus.shim_messages import WatchAnswer
-from bus.types import FORKED, REFUSED_CLUSTER, RENEWED
+from bus.types import FORKED, OFFLINE, ONLINE, REFUSED_CLUSTER, RENEWED
 from services.shims.base import Answer, Request, Verb, description_of
 from services.tier import marker
 from tests.integration.tiers import LocalTier, Tier, Tiers
@@ -205,6 +205,36 @@ async def test_a_site_that_lost_its_log_executes_nothing_until_it_has_its_histor
     await are_done(root, own, done)
     assert counter.done == [done, own]
     assert not (await site.ask("status"))["log"]["waits"]
+
+
+async def test_a_region_that_is_restored_says_again_who_is_there(site: LocalTier, tiers: Tiers, tmp_path: Path) -> None:
+    """What its lost log had said last, and came to others only, may be that a child is offline."""
+    root, region = the(tiers, "root"), the(tiers, REGION)
+
+    async def told(*kinds: str) -> int:
+        """How often the root has heard that in the region's present life."""
+        found = [event for kind in kinds for event in await root.log(type=kind, source=REGION)]
+        life = region.runtime.log.epoch
+        return sum(event["data"]["path"] == SITE and event["epoch"] == life for event in found)
+
+    await root.sees(SITE, "online")
+    await region.stop()
+    copy(region.state, tmp_path / "backup")
+    await region.start()
+    await are_done(region, await bump(region))
+    await region.stop()
+    copy(tmp_path / "backup", region.state)
+    await region.start()
+    # In the copy it is there already.
+    await eventually(lambda: told(ONLINE), 15, what="the root hears again that the site is there")
+    # Once in this life, also when it is cut off and started again; and whenever it had been away.
+    await region.link.cut()
+    await region.stop()
+    await region.start()
+    await region.link.heal()
+    await are_done(root, await bump(root))
+    await root.sees(SITE, "online")
+    assert await told(ONLINE) <= 1 + await told(OFFLINE)
 
 
 async def test_what_a_site_may_have_done_in_a_log_that_is_lost_is_in_doubt(
