@@ -32,6 +32,7 @@ CASES: dict[str, Callable[[], Awaitable[list[Result]]]] = {
     "neighbours": neighbours.neighbours,
     "signatures": security.signatures,
     "tls": security.tls,
+    "permissions": security.permissions,
 }
 
 

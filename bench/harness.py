@@ -14,9 +14,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench.keyed import Keyring, config
+from bus import subjects
+from bus.client import Bus
+from bus.credential import Credential
+from leafnodes.credentials.joining import Token
+from leafnodes.credentials.store import State, Store
+from leafnodes.credentials.tier import SERVICES, Credentials
 from services.controller.controller import Controller
 from services.shims.host import Host
 from services.shims.shims import make_shims
+from services.tier import joining
 from services.tier.run import Factory, tier
 from services.tier.runtime import Runtime
 from services.tier.settings import TierSettings
@@ -69,10 +76,12 @@ class Chain:
 
 
 @asynccontextmanager
-async def chain(depth: int, *, keyed: bool = False, tls: bool = False, **more: Any) -> AsyncIterator[Chain]:
+async def chain(
+    depth: int, *, keyed: bool = False, tls: bool = False, trusted: bool = False, **more: Any
+) -> AsyncIterator[Chain]:
     """Real tiers over `depth` leaf hops; the last one executes with the local shim. `more` are settings of
-    the root. They are `keyed` where they sign what they say; with `tls` all that travels is
-    encrypted."""
+    the root. They are `keyed` where they sign what they say; with `tls` all that travels is encrypted; `trusted` ones
+    have credentials, and so both sign and are permitted what they may say and hear, subject by subject."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="ote-bench-")))
         found: list[Controller] = []
@@ -93,10 +102,14 @@ async def chain(depth: int, *, keyed: bool = False, tls: bool = False, **more: A
         settings = TierSettings(path="root", state=folder / "root", shims=[], tls="on" if tls else "auto", **more)
         factories: list[Factory] = [host, controller, *([keys.admission("root")] if keys else [])]
         trust = keys.trust("root", settings.state) if keys else None
+        if trusted:
+            Credentials.found(settings.state, State(path="root"))
         info = await stack.enter_async_context(tier(settings, factories, trust))
         paths, urls, leaf = ["root"], [info["nats"]], info["leaf"]
         for level in range(1, depth + 1):
             path = f"{paths[-1]}.t{level}"
+            if trusted:
+                await _admit(info["nats"], folder / paths[-1], path, folder / path)
             starting = child(path, folder / path, info["leaf"], shims=level == depth, keys=keys, tls=tls)
             below = await stack.enter_async_context(starting)
             info = below
@@ -104,6 +117,14 @@ async def chain(depth: int, *, keyed: bool = False, tls: bool = False, **more: A
             urls.append(info["nats"])
         await seen(found[0], paths[-1])
         yield Chain(found[0], runtimes[0], leaf, paths, urls)
+
+
+async def _admit(url: str, parent: Path, path: str, state: Path) -> None:
+    """The directory of a child that this tier has admitted."""
+    credential = Credential.load(Store(parent).user_file(SERVICES))
+    async with await Bus.connect(url, name="bench", credential=credential) as bus:
+        answer = await bus.call(subjects.local("join_token"), {"path": path}, timeout=10)
+    await joining.join(Token.parse(answer["token"]), state, lambda _: None)
 
 
 async def seen(controller: Controller, path: str, deadline: float = 30.0) -> None:

@@ -20,6 +20,13 @@ async def signatures() -> list[Result]:
         return await _compare("signed against unsigned", signed, plain)
 
 
+async def permissions() -> list[Result]:
+    """Latency and rate with credentials, whose permissions NATS looks up for each message at each hop, and with a
+    password; both trees sign what they say."""
+    async with chain(DEPTH, keyed=True) as plain, chain(DEPTH, trusted=True) as confined:
+        return await _compare("with permissions against a password", confined, plain)
+
+
 async def tls() -> list[Result]:
     """Latency and rate with TLS on every port and link, and without."""
     async with chain(DEPTH) as plain, chain(DEPTH, tls=True) as secret:

@@ -107,12 +107,12 @@ class Credentials:
             return new
         before, after = jwt.claims(old.credential), jwt.claims(new.credential)
         same = all(before.get(name) == after.get(name) for name in ("iss", "sub", "nats"))
-        return old if same and not _is_due(before) else new
+        return old if same and not is_due(before) else new
 
     @property
     def due(self) -> bool:
         """Whether a credential is in the last fifth of its life, or over."""
-        return any(_is_due(jwt.claims(link.credential)) for link in self.state.links.values())
+        return any(is_due(jwt.claims(link.credential)) for link in self.state.links.values())
 
     @property
     def expires(self) -> float | None:
@@ -215,6 +215,7 @@ def ring(path: str, siblings: Iterable[str]) -> list[str]:
     return [*others[start:], *others[:start]][:NEIGHBOURS]
 
 
-def _is_due(claims: dict[str, Any]) -> bool:
+def is_due(claims: dict[str, Any], now: float | None = None) -> bool:
+    """Whether a credential that claims this is in the last fifth of its life, or over; `now` is seconds since 1970."""
     end, begin = claims.get("exp"), claims["iat"]
-    return end is not None and end - time.time() < LAST_PART * (end - begin)
+    return end is not None and end - (time.time() if now is None else now) < LAST_PART * (end - begin)

@@ -17,7 +17,7 @@ from leafnodes.credentials.tier import Credentials
 from services.cli.exits import Exit
 from tests.integration.cli import Ote
 from tests.integration.credentials_kit import trusted
-from tests.integration.tiers import Tap, Tiers, config
+from tests.integration.tiers import LocalTier, Tap, Tiers, config
 from tests.support import eventually
 
 SITE = "root.east.site1"
@@ -134,3 +134,40 @@ async def test_a_site_with_credentials_is_taken_in_by_another_region_and_goes_ba
         await site.link.heal()
         await eventually(lambda: ways.decider.at == "root.east" and ways.decider.settled, 15, what="it is back")
         assert (await root.submit(SITE, config("after"), wait=10))["summary"] == {"succeeded": 1}
+
+
+async def test_a_site_that_is_revoked_while_it_is_elsewhere_is_cut_off_there(tmp_path: Path) -> None:
+    """The region that took it in hears of it by the root, which both reach, and asks at once."""
+    quick: dict[str, Any] = {"failover": True, "fallback_after": 60}
+    async with Tiers(tmp_path) as tiers:
+        root = await trusted(tiers, "root", shims=(), **quick)
+        east = await trusted(tiers, "root.east", root, shims=(), **quick)
+        west = await trusted(tiers, "root.west", root, shims=(), **quick)
+        other = await trusted(tiers, "root.west.other", west, **quick)
+        site = await trusted(tiers, SITE, east, **quick)
+        await eventually(
+            lambda: "root.west" in site.controller.kin.routes, 10, what="the site may go to the other region"
+        )
+        move = {"shim": "tier", "verb": "move", "args": {"parent": "root.west"}}
+        assert (await root.submit(SITE, move, wait=10))["summary"] == {"succeeded": 1}
+        await eventually(lambda: SITE in west.controller.ways.guests.present, 15, what="the site is there")
+        assert (await root.submit(SITE, config("as-a-guest"), wait=10))["summary"] == {"succeeded": 1}
+        links = await _links(west)
+        assert SITE in links
+        revoke = {"shim": "tier", "verb": "revoke", "args": {"path": SITE}}
+        assert (await root.submit("path:root.east", revoke, wait=10))["summary"] == {"succeeded": 1}
+
+        async def gone() -> bool:
+            return SITE not in await _links(west)
+
+        await eventually(gone, 10, what="its link at the other region is cut")
+        left = await _links(west)
+        assert left == {path: id for path, id in links.items() if path != SITE}, "others keep theirs"
+        await root.sees(SITE, "offline")
+        assert (await root.submit(other.path, config("after"), wait=10))["summary"] == {"succeeded": 1}
+        assert await gone(), "it does not come back"
+
+
+async def _links(tier: LocalTier) -> dict[str, int]:
+    assert tier.runtime.server is not None
+    return {link.path: link.id for link in await tier.runtime.server.leafz()}

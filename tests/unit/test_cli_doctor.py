@@ -56,7 +56,8 @@ def test_a_parent_that_is_away_since_when() -> None:
     link = {"parent": "root", "state": "down", "since": ago(300), "reason": "no answer"}
     finding = only(with_status(path="root.east", link=link))
     assert (finding.check, finding.severity) == ("link", Severity.WARNING)
-    assert finding.what.startswith("the parent root does not answer root.east since 5m (no answer); root.east goes on")
+    assert finding.what.startswith("the parent root does not answer root.east since 5m (no answer): nothing is known")
+    assert "root.east goes on by itself" in finding.what
 
 
 def test_a_tier_that_is_refused_because_of_a_twin() -> None:

@@ -46,8 +46,8 @@ async def doctor(
     """Says in plain words what is wrong with a tier and the clusters below it, and what to do about each.
 
     It looks at the way to the parent, at clusters that are offline, refused or behind, at the backlog, at what is
-    in doubt, at disks, clocks and versions; and on this machine at the program nats-server, and at the ports and the
-    log of the state directory. The exit code is 1 if something is wrong.
+    in doubt, at disks, clocks and versions; and on this machine at the program nats-server, and at the ports, the
+    credential, the certificate and the log of the state directory. The exit code is 1 if something is wrong.
 
     For example:
 
@@ -118,7 +118,15 @@ async def _look(api: LocalApi) -> Look:
         forked=await _told(api, FORKED, FORKS),
         rejected=await _told(api, REJECTED, FORGERIES),
         renewed=await _told(api, RENEWED, LOSSES),
+        links=await _links(api),
     )
+
+
+async def _links(api: LocalApi) -> dict[str, Any]:
+    try:
+        return await api.ask("links")
+    except Unavailable:
+        return {}
 
 
 async def _told(api: LocalApi, type: str, back: timedelta) -> list[dict[str, Any]]:

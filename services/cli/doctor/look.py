@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Answer = Mapping[str, Any]
@@ -12,7 +12,8 @@ Answer = Mapping[str, Any]
 @dataclass(frozen=True, slots=True)
 class Look:
     """What a tier says at one moment: its status, its clusters, and what its log tells of twins, of forks, of what was
-    not believed, and of logs that were lost."""
+    not believed, and of logs that were lost. `links` is empty where nothing is wrong with them, or the tier is of a
+    version that does not tell."""
 
     status: Answer
     clusters: Sequence[Answer]
@@ -20,3 +21,4 @@ class Look:
     forked: Sequence[Answer]
     rejected: Sequence[Answer] = ()
     renewed: Sequence[Answer] = ()
+    links: Answer = field(default_factory=dict)

@@ -16,6 +16,7 @@ from leafnodes.certificates import is_due, read
 from leafnodes.files import LogFile
 from leafnodes.identity import Identity
 from leafnodes.process import Process
+from services.cli.doctor.credentials import credentials
 from services.cli.doctor.finding import Finding, error, note, warning
 from services.cli.render import count_of, size
 from services.cli.store import LOG_FILE
@@ -59,6 +60,7 @@ def directory(state: Path, whole: bool, *, log_is_elsewhere: bool) -> Iterator[F
         yield (warning if left else note)("state", str(state), f"{state}: {how}", start)
     yield from ports(state)
     yield from certificates(state)
+    yield from credentials(state)
     log = state / LOG_FILE
     if log_is_elsewhere:
         return

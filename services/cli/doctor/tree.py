@@ -10,7 +10,8 @@ from datetime import datetime
 from services.cli.ages import since
 from services.cli.doctor import waiting
 from services.cli.doctor.finding import Finding, error, note, warning
-from services.cli.doctor.look import Answer, Look
+from services.cli.doctor.look import Look
+from services.cli.doctor.way_up import way_up
 from services.cli.render import count_of, several, size
 
 #: Seconds that a clock may be off.
@@ -21,7 +22,7 @@ LITTLE, NOTHING = 1e9, 100e6
 
 def judge(before: Look, after: Look, now: datetime) -> Iterator[Finding]:
     """All that is wrong, from two looks a moment apart."""
-    yield from link(after.status, now)
+    yield from way_up(after.status, after.links, now)
     yield from twins(after)
     yield from forks(after)
     yield from forgeries(after)
@@ -34,24 +35,6 @@ def judge(before: Look, after: Look, now: datetime) -> Iterator[Finding]:
     yield from disks(after)
     yield from clocks(after)
     yield from versions(after)
-
-
-def link(status: Answer, now: datetime) -> Iterator[Finding]:
-    """The way up."""
-    way, me = status["link"], status["path"]
-    lasted = since(way.get("since"), now)
-    if way["state"] == "refused":
-        what = f"{way['parent']} refuses {me} since {lasted}: {way.get('reason') or 'no reason given'}"
-        remedy = f"one of the two is not {me}: stop it, or start it with another --path; then start this one again"
-        yield error("twin", me, what, remedy)
-    elif way["state"] == "down":
-        reason = f" ({way['reason']})" if way.get("reason") else ""
-        what = f"the parent {way['parent']} does not answer {me} since {lasted}{reason}; {me} goes on by itself"
-        remedy = (
-            f"see that {way['parent']} runs, and that the address in --parent can be reached from here;"
-            " nats.log in the state directory says how the link is"
-        )
-        yield warning("link", me, what, remedy)
 
 
 def twins(look: Look) -> Iterator[Finding]:
