@@ -76,12 +76,14 @@ def token_id(secret: str) -> str:
 
 class Application(_Model):
     """What a cluster says to its parent: that it is here with a token, or, admitted long since, that it needs its next
-    credentials. `hosts`: it has children of its own."""
+    credentials. `hosts`: it has children of its own. `before`: (life, seq) up to which its log was written without a
+    key, where it ran on a password before."""
 
     path: PathText
     public: Public
     token: str | None = None
     hosts: bool = False
+    before: list[tuple[str, int]] = []
 
     def pack(self, own: Keys) -> bytes:
         """The bytes, signed by the cluster key."""

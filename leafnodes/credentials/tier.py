@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -86,10 +86,13 @@ class Credentials:
         """Attaches by its own credentials."""
         self._borrowed = None
 
-    def apply(self, token: Token | None = None) -> bytes:
-        """What this tier says to its parent: with a token, or of what it has become."""
+    def apply(self, token: Token | None = None, before: Mapping[str, int] | None = None) -> bytes:
+        """What this tier says to its parent: with a token, or of what it has become. `before` is up to which seq each
+        life of its log was written without a key."""
         secret = token.secret if token is not None else None
-        said = Application(path=self.path, public=self.public, token=secret, hosts=bool(self.state.children))
+        spoken = sorted((before or {}).items())
+        hosts = bool(self.state.children)
+        said = Application(path=self.path, public=self.public, token=secret, hosts=hosts, before=spoken)
         return said.pack(self.keys)
 
     def adopt(self, given: Admittance, *, afresh: bool = False) -> bool:

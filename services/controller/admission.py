@@ -25,6 +25,7 @@ from bus.types import ACCEPTED, ADMITTED, APPLIED, INVITED, REFUSED_CLUSTER, REV
 from leafnodes.credentials.joining import Admittance, Application, token_id
 from leafnodes.credentials.store import Child, Public
 from leafnodes.credentials.tier import Credentials, ring
+from services.controller import door
 from services.controller.hush import Hush
 from services.tier.runtime import Runtime
 from store.api import Reader
@@ -58,6 +59,8 @@ class Admission:
         self._invitations: dict[str, Invitation] = {}
         self._waiting: dict[str, m.Applicant] = {}
         self._accepted: set[tuple[str, str]] = set()
+        #: What was said of each key that was admitted.
+        self._admitted: dict[str, dict[str, Any]] = {}
         self._lock = asyncio.Lock()
         self._hush = Hush()
         self._after = 0
@@ -103,6 +106,7 @@ class Admission:
 
     def _fold_admitted(self, event: Event, path: str, key: str) -> None:
         data = event.data
+        self._admitted[key] = dict(data)
         if (invitation := self._invitations.get(data.get("token", ""))) is not None:
             invitation.key = key
         self._waiting.pop(path, None)
@@ -241,7 +245,13 @@ class Admission:
         logger.warning("admitted", path=said.path, key=public.cluster)
 
     async def _note(self, said: Application) -> None:
-        """What a child has become: one that has children needs others who would take them in."""
+        """What a child has become: one that has children needs others who would take them in. What it said before it
+        had a key, when the tree ran on a password, it says once: only so far nobody asks for its signature."""
+        known = self._admitted.get(said.public.cluster)
+        spoken = [[life, seq] for life, seq in said.before if door.is_epoch(life) and seq > 0]
+        if known is not None and spoken and not known.get("before"):
+            draft = self._draft(ADMITTED, {**known, "before": spoken})
+            self._fold(await self._runtime.log.write(lambda tx: tx.append(draft)))
         child = self._credentials.state.children[said.path]
         if said.hosts == child.hosts:
             return

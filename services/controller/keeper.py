@@ -19,6 +19,7 @@ from leafnodes.credentials.tier import Credentials
 from services.controller.asker import Asker
 from services.tier import joining
 from services.tier.runtime import Runtime
+from services.tier.trust import trust_in
 
 logger = structlog.get_logger()
 
@@ -87,7 +88,9 @@ class Keeper:
         self._news = False
         async with self._busy:
             try:
-                given = await joining.ask(self._runtime.bus, self._credentials)
+                trust = trust_in(self._runtime.settings.state)
+                before = trust.before if trust is not None else None
+                given = await joining.ask(self._runtime.bus, self._credentials, before=before)
             except OteError as error:
                 logger.debug("no new credentials", error=error.message)
                 self._news = True

@@ -52,7 +52,7 @@ class KeyRing:
         if not known:
             return "unknown"
         if not is_signed(event.body):
-            needs_none = _is_within(event.epoch, event.seq, *(row.before for row, _ in known))
+            needs_none = any(_needs_no_signature(event, row) for row, _ in known)
             return None if needs_none and event.type not in TOLD else "unsigned"
         for row, key in known:
             if verify(event.body, key):
@@ -96,6 +96,12 @@ class _Records:
 
 def _is_within(epoch: str, seq: int | None, *places: Mapping[str, int]) -> bool:
     return seq is not None and any(seq <= place.get(epoch, 0) for place in places)
+
+
+def _needs_no_signature(event: Event, row: KeyRow) -> bool:
+    """Whether it was said before this key was. Of a key that was revoked only as much counts as the revoker held."""
+    counts = row.revoked is None or _is_within(event.epoch, event.seq, row.through)
+    return counts and _is_within(event.epoch, event.seq, row.before)
 
 
 def _raw(key: str) -> bytes | None:

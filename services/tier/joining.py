@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urldefrag
@@ -27,9 +27,12 @@ ANSWER, AGAIN, PATIENCE = 3.0, 0.25, 30.0
 Told = Callable[[str], None]
 
 
-async def ask(bus: Bus, credentials: Credentials, token: Token | None = None) -> Admittance:
-    """What the parent answers. Unavailable if it does not, BadMessage if it is none."""
-    payload = credentials.apply(token)
+async def ask(
+    bus: Bus, credentials: Credentials, token: Token | None = None, before: Mapping[str, int] | None = None
+) -> Admittance:
+    """What the parent answers; `before` is what the own log said without a key. Unavailable if it does not answer,
+    BadMessage if it is none."""
+    payload = credentials.apply(token, before)
     answer = await bus.request(subjects.join(credentials.path), payload, timeout=ANSWER)
     return Admittance.unpack(answer.data)
 
