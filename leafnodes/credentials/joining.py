@@ -100,7 +100,7 @@ class Application(_Model):
             keys.raw(said.public.account, "account")
             keys.raw(said.public.admission, "account")
             good = keys.verify(said.public.cluster, "user", wire["said"].encode(), base64.b64decode(wire["proof"]))
-        except (ValueError, KeyError, TypeError, AttributeError, OteError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OteError) as error:
             raise BadMessage(f"not an application: {str(error)[:200]}") from None
         if not good:
             raise BadMessage("not an application: it is not signed by the key that it names")

@@ -30,6 +30,7 @@ from bus.sync import (
 )
 from services.controller import door
 from services.controller.delivery import lives, positions, repair
+from services.controller.hush import Hush
 from services.controller.inbound import Inbound
 from services.controller.links.kin import Kin
 from services.controller.returns import take_back
@@ -86,6 +87,7 @@ class Answerer:
         #: Who asks how far this log is.
         self._asking: dict[str, asyncio.Future[_Digests]] = {}
         self._looking = asyncio.Lock()
+        self._hush = Hush()
         #: How many questions of each are being answered.
         self._busy: Counter[str] = Counter()
         #: What repair has brought from below, and what it has carried there.
@@ -108,7 +110,8 @@ class Answerer:
         self._runtime.spawn(self._answer(message, asker), "answer a sync")
 
     def _refuse(self, message: Message, why: str) -> None:
-        logger.warning("a sync is refused", subject=message.subject, error=why)
+        if times := self._hush.times(message.subject):
+            logger.warning("a sync is refused", subject=message.subject, error=why[:200], times=times)
         message.respond(self._blank("").model_copy(update={"error": why}).pack())
 
     async def _answer(self, message: Message, asker: str) -> None:

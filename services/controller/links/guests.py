@@ -22,6 +22,7 @@ from bus.contracts import PathText
 from bus.errors import OteError
 from bus.event import Draft, format_time
 from bus.types import OFFLINE, ONLINE
+from services.controller.hush import Hush
 from services.controller.links.kin import Kin
 from services.tier.runtime import Runtime
 
@@ -68,6 +69,7 @@ class Guests:
     def __init__(self, runtime: Runtime, kin: Kin) -> None:
         self._runtime = runtime
         self._kin = kin
+        self._hush = Hush()
         self.present: dict[str, Guest] = {}
 
     async def start(self) -> None:
@@ -81,7 +83,8 @@ class Guests:
             if knock.path != subjects.path_of_guest(message.subject, self._runtime.path):
                 raise ValueError(f"{knock.path} asks as another: {message.subject}")
         except (OteError, ValueError, ValidationError, msgpack.UnpackException) as error:
-            logger.warning("not a guest", error=str(error)[:200])
+            if times := self._hush.times(message.subject):
+                logger.warning("not a guest", subject=message.subject, error=str(error)[:200], times=times)
             return
         message.respond(msgpack.packb(self._answer(knock).model_dump()))
 
