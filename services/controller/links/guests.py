@@ -71,6 +71,8 @@ class Guests:
         self._kin = kin
         self._hush = Hush()
         self.present: dict[str, Guest] = {}
+        #: Of whom it was said that they are offline, and not that they are back: also of those that left meanwhile.
+        self._gone: set[str] = set()
 
     async def start(self) -> None:
         """Listens at the door."""
@@ -102,8 +104,10 @@ class Guests:
             logger.info("a guest is here", path=knock.path)
             known = self.present[knock.path] = Guest(knock, _time(0), 0.0)
         known.knock, known.heard = knock, time.monotonic()
-        if known.state == "offline":
-            known.state = "online"
+        known.state = "online"
+        if knock.path in self._gone:
+            # Who left and came back may have no new word of its own on where it is.
+            self._gone.discard(knock.path)
             self._say(ONLINE, {"path": knock.path, "attached_to": self._runtime.path}, known)
         return Welcome(admitted=True, guests=len(self.present), most=most)
 
@@ -127,6 +131,7 @@ class Guests:
                 if guest.state == "online" and guest.heard < limit:
                     logger.warning("a guest is offline", path=path)
                     guest.state = "offline"
+                    self._gone.add(path)
                     self._say(OFFLINE, {"path": path, "since": _time(time.monotonic() - guest.heard)}, guest)
 
     def _say(self, kind: str, data: dict[str, Any], guest: Guest) -> None:
