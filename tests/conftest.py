@@ -17,10 +17,19 @@ from leafnodes.ports import HIGHEST, LOWEST, RANGE
 from tests.postgres import PostgresServer, binaries
 from tests.support import NatsServer
 
-# A server that a test kills must find its port again: no other worker may have taken it meanwhile.
-_SHARE = (HIGHEST + 1 - LOWEST) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-_FIRST = LOWEST + _SHARE * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-os.environ.setdefault(RANGE, f"{_FIRST}-{_FIRST + _SHARE - 1}")
+
+def _own_ports() -> None:
+    """A server that a test kills must find its port again: each worker takes from a range of its own. Who starts the
+    workers sets nothing, for they inherit it."""
+    if (worker := os.environ.get("PYTEST_XDIST_WORKER")) is None:
+        return
+    lowest, highest = map(int, os.environ.get(RANGE, f"{LOWEST}-{HIGHEST}").split("-"))
+    share = (highest + 1 - lowest) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    first = lowest + share * int(worker.removeprefix("gw"))
+    os.environ[RANGE] = f"{first}-{first + share - 1}"
+
+
+_own_ports()
 
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("ote", deadline=None)

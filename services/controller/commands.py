@@ -50,7 +50,13 @@ class Commands:
         """Records a command for the clusters that it selects; answers after the commit, or, with `wait`,
         when all have reported or the time is up."""
         order = _order(request)
-        paths = self.addressees(order.selector, order.do.get("shim"))
+        try:
+            paths = self.addressees(order.selector, order.do.get("shim"))
+        except NotFound:
+            # Who has come a moment ago may be seen already, and not be here yet.
+            await self._runtime.log.flush()
+            await self._registry.refresh()
+            paths = self.addressees(order.selector, order.do.get("shim"))
         targets = [Target(path, self._registry.epoch(path)) for path in paths]
         chunks = submission.plan(targets, self._registry.common_tag)
         if request.wait is None:

@@ -12,6 +12,7 @@ from bus.event import new_id
 from bus.types import OBSERVED
 from tests.integration.tiers import LocalTier, Tiers, config, crowd
 from tests.support import eventually
+from tests.unit.store.samples import EPOCH, cluster
 
 SITE1, SITE2, SITE3 = "root.east.site1", "root.east.site2", "root.west.site3"
 
@@ -274,3 +275,12 @@ async def test_resolve_selector_and_status(root: LocalTier, tiers: Tiers) -> Non
     await root.done(sent["id"])
     status = await root.ask("status")
     assert (status["clusters"]["offline"], status["commands"]["open"]) == ([], 0)
+
+
+async def test_a_cluster_can_be_addressed_as_soon_as_it_is_in_the_log(root: LocalTier) -> None:
+    path = "root.east.just-come"
+    announced = cluster("announced", path, tags={}, shims=[{"kind": "local"}], parent="root.east")
+    event = announced.seal(path, EPOCH, 1)
+    await root.runtime.log.write(lambda tx: tx.record([event]))
+    sent = await root.submit(path, "shop")
+    assert sent["targets"] == [path]
