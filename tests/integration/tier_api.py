@@ -76,11 +76,12 @@ class Api:
         return {row["path"]: row for row in (await self.ask("clusters", request))["clusters"]}
 
     async def sees(self, path: str, state: str, deadline: float = 10.0) -> Answer:
-        """The cluster once this tier holds it to be in this state."""
+        """The cluster once this tier holds it to be in this state, and has heard from it who it is: what its parent
+        says of it may come before."""
 
         async def there() -> Answer | None:
             row = (await self.clusters()).get(path)
-            return row if row is not None and row["state"] == state else None
+            return row if row is not None and row["state"] == state and row["version"] is not None else None
 
         return await eventually(there, deadline, what=f"{self.path} sees {path} {state}") or {}
 
