@@ -38,7 +38,7 @@ SMALL: Mapping[str, list[str]] = {
 }
 PACE = ["--heartbeat", "0.2", "--sync-interval", "0.3"]
 #: A whole tree may start at once, beside others.
-START, ANSWER = 120.0, 1.0
+START, ANSWER = 120.0, 3.0
 
 
 class Tier:

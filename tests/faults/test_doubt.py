@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bus.errors import Unavailable
 from tests.faults.load import bump
 from tests.faults.traps import Trap
 from tests.faults.world import World
@@ -26,7 +27,10 @@ async def _in_doubt(world: World) -> str:
 
 
 async def _is(world: World, command: str, state: str) -> bool:
-    answer = await world["root"].call("command", {"id": command})
+    try:
+        answer = await world["root"].call("command", {"id": command})
+    except Unavailable as error:
+        raise AssertionError(error) from error  # not yet
     return bool(answer["targets"][SITE]["state"] == state)
 
 
