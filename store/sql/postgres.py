@@ -145,9 +145,14 @@ class PostgresSession(Session):
 
     def renew(self) -> None:
         """Connects again."""
-        with suppress(*self.database.errors):
-            self.close()
+        self.close()
         self._connect()
+
+    def close(self) -> None:
+        """Also where the server is away: what nobody can give back is dropped."""
+        with suppress(*self.database.errors):
+            super().close()
+        self.driver.close()
 
     def roll_back(self) -> None:
         self.driver.rollback()

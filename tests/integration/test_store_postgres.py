@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from bus.event import Draft, Event
 from store.errors import LogDamaged, StoreError
 from store.sql import SqlLog, open_log
+from store.sql.postgres import PostgresDatabase
 from store.verify import verify
 from store.whose import source_of
 from tests.postgres import DATABASE, PostgresServer
@@ -106,6 +108,19 @@ class TestLostConnections:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
         assert verify(server.url, Event.decode) == []
+
+    @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["stopped", "crashed"])
+    async def test_a_connection_that_is_lost_in_a_transaction_is_closed_without_a_word(
+        self, server: PostgresServer, how: signal.Signals
+    ) -> None:
+        database = PostgresDatabase(sa.make_url(server.url), "root")
+        database.create()
+        session = database.session()
+        session.begin_read()
+        session.connection.execute(sa.select(1))
+        server.stop(how)
+        session.close()
+        database.dispose()
 
     @pytest.mark.parametrize("moment", ["before", "after"])
     async def test_a_commit_whose_answer_was_lost_is_asked_for(
