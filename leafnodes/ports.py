@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import random
 import re
@@ -14,6 +15,8 @@ from bus.errors import BadRequest, Unavailable
 # ports: a server that is down for a moment must find its port free when it comes back.
 LOWEST, HIGHEST = 20_000, 29_999
 ATTEMPTS = 200
+# Counted up from anywhere: what was given last is given again last, for its server may not listen yet, or be down.
+_turns = itertools.count(random.randrange(2**16))
 #: Trees that share a machine keep apart by it: a port whose server is down for a moment is nobody else's.
 RANGE = "OTE_FREE_PORTS"
 
@@ -23,7 +26,7 @@ def free_port(host: str = "127.0.0.1", *, avoid: frozenset[int] = frozenset()) -
     the environment gives. Unavailable if none was found."""
     lowest, highest = _range()
     for _ in range(ATTEMPTS):
-        port = random.randint(lowest, highest)
+        port = lowest + next(_turns) % (highest + 1 - lowest)
         if port not in avoid and _is_free(host, port):
             return port
     raise Unavailable(f"no free port between {lowest} and {highest} on {host}", hint="give the ports to listen on")

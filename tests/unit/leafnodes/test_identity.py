@@ -81,10 +81,16 @@ def test_the_environment_gives_another_range(monkeypatch: pytest.MonkeyPatch) ->
             free_port()
 
 
+def test_a_port_is_not_given_twice_while_there_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its server may not listen yet, or be down for a moment."""
+    monkeypatch.setenv(RANGE, "31000-31099")
+    assert len({free_port() for _ in range(50)}) == 50
+
+
 def test_a_taken_port_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
-        monkeypatch.setattr("leafnodes.ports.random.randint", lambda low, high: port)
+        monkeypatch.setenv(RANGE, f"{port}-{port}")
         with pytest.raises(Unavailable, match="no free port"):
             free_port()
 
