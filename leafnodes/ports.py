@@ -27,7 +27,7 @@ def free_port(host: str = "127.0.0.1", *, avoid: frozenset[int] = frozenset()) -
     lowest, highest = _range()
     for _ in range(ATTEMPTS):
         port = lowest + next(_turns) % (highest + 1 - lowest)
-        if port not in avoid and _is_free(host, port):
+        if port not in avoid and is_free(host, port):
             return port
     raise Unavailable(f"no free port between {lowest} and {highest} on {host}", hint="give the ports to listen on")
 
@@ -64,7 +64,8 @@ def _socket(host: str) -> socket.socket:
     return made
 
 
-def _is_free(host: str, port: int) -> bool:
+def is_free(host: str, port: int) -> bool:
+    """Whether nobody listens there. Unavailable if `host` is not of this machine."""
     with _socket(host) as probe:
         try:
             probe.bind((host, port))

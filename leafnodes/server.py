@@ -24,6 +24,7 @@ from leafnodes.credentials.auth import OperatorAuth
 from leafnodes.credentials.tier import Credentials
 from leafnodes.identity import CHILD_USER, Identity, settle
 from leafnodes.monitor import LeafLink, Monitor, ServerInfo
+from leafnodes.ports import is_free
 from leafnodes.process import Process
 from leafnodes.runner import GRACE, PortTaken, Runner
 from leafnodes.tls import Tls
@@ -272,23 +273,29 @@ class NatsServer:
 
     async def _start_new(self) -> Process:
         known = self._identity
-        for attempt in range(1, ATTEMPTS + 1):
-            self._identity = self._settle(known)
-            self._identity.save(self._identity_file)
+        for _ in range(ATTEMPTS - 1):
             try:
-                return await self._runner.launch(self._config())
+                return await self._launch(known)
             except PortTaken:
-                # A port that was free a moment ago is gone: only one that nobody knows yet may change.
-                if known is not None or attempt == ATTEMPTS:
+                # A port that was free a moment ago is gone: only one that nobody else knows may change.
+                if known is None:
+                    continue
+                if self._ports[2] or is_free(LOOPBACK, known.monitor_port):
                     raise
-        raise AssertionError("not reached")
+                known = known.model_copy(update={"monitor_port": 0})
+        return await self._launch(known)
+
+    async def _launch(self, known: Identity | None) -> Process:
+        self._identity = self._settle(known)
+        self._identity.save(self._identity_file)
+        return await self._runner.launch(self._config())
 
     async def _revive(self, died: Process) -> None:
         async with self._lock:
             if self._process is not died:
                 return
             try:
-                self._process = await self._runner.launch(self._config())
+                self._process = await self._start_new()
             except OteError as error:
                 log.error("nats-server died and does not start", path=self.path, reason=error.message)
             else:

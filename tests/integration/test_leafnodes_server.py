@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from bus.errors import BadRequest, NotFound, Unavailable
+from leafnodes.identity import Identity
 from leafnodes.ports import free_port
 from leafnodes.runner import PortTaken, Runner
 from leafnodes.server import NatsServer
@@ -142,6 +143,26 @@ async def test_a_chosen_port_that_is_lost_is_chosen_again(tmp_path: Path, monkey
         monkeypatch.setattr("leafnodes.identity.free_port", lambda host, avoid: next(ports))
         async with NatsServer(state_dir=tmp_path, path="root") as server:
             assert not server.client_url.endswith(f":{other.getsockname()[1]}")
+
+
+async def test_a_port_that_only_the_server_itself_knows_is_no_reason_to_stay_down(tmp_path: Path) -> None:
+    """Another program took it while the server was down. A port that children know must be given back."""
+    async with NatsServer(state_dir=tmp_path, path="root"):
+        pass
+    before = Identity.load(tmp_path / "nats.json")
+    assert before is not None
+    with socket.create_server(("127.0.0.1", before.monitor_port)):
+        server = NatsServer(state_dir=tmp_path, path="root")
+        async with server:
+            info = await server.varz()
+            assert (info.port, info.leaf.port) == (before.client_port, before.leaf_port)
+    with (
+        socket.create_server(("127.0.0.1", before.leaf_port)),
+        pytest.raises(PortTaken, match=f":{before.leaf_port}"),
+    ):
+        await NatsServer(state_dir=tmp_path, path="root").start()
+    async with NatsServer(state_dir=tmp_path, path="root") as server:
+        assert (await server.varz()).leaf.port == before.leaf_port
 
 
 async def test_a_program_that_ends_or_hangs_is_told_and_gone(tmp_path: Path) -> None:

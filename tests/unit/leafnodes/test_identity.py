@@ -34,7 +34,7 @@ def test_ports_that_are_given_win_over_those_known_and_those_over_free_ones() ->
 
 def test_a_free_port_is_never_one_that_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(RANGE, "25001-25003")
-    monkeypatch.setattr("leafnodes.ports._is_free", lambda host, port: True)
+    monkeypatch.setattr("leafnodes.ports.is_free", lambda host, port: True)
     identity = fresh(leaf=25001)
     assert identity.leaf_port == 25001
     assert {identity.client_port, identity.monitor_port} == {25002, 25003}
