@@ -15,6 +15,7 @@ from typing import Self, TypeVar, overload
 
 import nkeys
 
+from bus.errors import Unavailable
 from leafnodes.ports import free_port
 
 T = TypeVar("T")
@@ -25,23 +26,24 @@ START_ATTEMPTS = 5
 
 
 @overload
-async def eventually(condition: Callable[[], Awaitable[T]], deadline: float = 5.0, *, what: str = "") -> T: ...
+async def eventually(condition: Callable[[], Awaitable[T]], deadline: float = 30.0, *, what: str = "") -> T: ...
 @overload
-async def eventually(condition: Callable[[], T], deadline: float = 5.0, *, what: str = "") -> T: ...
-async def eventually(condition: Callable[[], object], deadline: float = 5.0, *, what: str = "") -> object:
+async def eventually(condition: Callable[[], T], deadline: float = 30.0, *, what: str = "") -> T: ...
+async def eventually(condition: Callable[[], object], deadline: float = 30.0, *, what: str = "") -> object:
     """The first truthy value of `condition`, which may be a plain or an async callable.
 
-    An AssertionError inside counts as "not yet". AssertionError after `deadline` seconds."""
+    An AssertionError inside counts as "not yet", and so does who is asked and gives no answer: he may be busy.
+    AssertionError after `deadline` seconds."""
     end = time.monotonic() + deadline
     pause = 0.002
     while True:
-        failure: AssertionError | None = None
+        failure: AssertionError | Unavailable | None = None
         value: object = None
         try:
             value = condition()
             if inspect.isawaitable(value):
                 value = await value
-        except AssertionError as error:
+        except (AssertionError, Unavailable) as error:
             value, failure = None, error
         if value:
             return value

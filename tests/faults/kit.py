@@ -39,6 +39,8 @@ SMALL: Mapping[str, list[str]] = {
 PACE = ["--heartbeat", "0.2", "--sync-interval", "0.3"]
 #: A whole tree may start at once, beside others.
 START, ANSWER = 120.0, 3.0
+#: What is asked once, of a tier that is well, may take as long as a busy machine needs.
+ONCE = 30.0
 
 
 class Tier:
@@ -126,7 +128,7 @@ class Tier:
         self._signal(signal.SIGKILL)
         await self.ended()
 
-    async def ended(self, deadline: float = 15.0) -> int:
+    async def ended(self, deadline: float = 60.0) -> int:
         """Waits for its end, and returns its code."""
         assert self._process is not None
         async with asyncio.timeout(deadline):

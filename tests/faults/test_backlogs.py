@@ -14,6 +14,7 @@ import pytest
 from bus import subjects
 from bus.client import Message
 from bus.event import new_id
+from tests.faults.kit import ONCE
 from tests.faults.load import local
 from tests.faults.world import World
 from tests.support import eventually
@@ -90,7 +91,7 @@ async def test_a_shim_that_hangs_holds_up_nothing_else_at_its_site(shared: World
     await eventually(lambda: shared.done(*others), PATIENCE, what="the other shim of the site goes on")
     assert not set(stuck) & shared.finals_at(BAD)
     # What the shim has not begun can still be called off.
-    await shared["root"].call("cancel", {"id": stuck[-1]})
+    await shared["root"].call("cancel", {"id": stuck[-1]}, ONCE)
     await eventually(lambda: shared.done(stuck[-1]), PATIENCE, what="what has not begun is called off")
     assert shared.finals(stuck[-1], BAD) == ["cancelled"]
     assert len(asked) < len(stuck)

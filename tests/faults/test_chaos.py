@@ -10,6 +10,7 @@ import pytest
 
 from bus.event import new_id
 from tests.faults.audit import lacking, miscounted, misdirected, misjudged
+from tests.faults.kit import ONCE
 from tests.faults.rounds import Rounds, Stage
 from tests.faults.schedule import COMMANDS, FAULTS, schedule
 
@@ -59,7 +60,7 @@ async def test_a_promise_that_is_broken_is_found(tmp_path: Path) -> None:
         ]
         assert lacking(found.logs, {stray: ["root.a.x"]}) == [f"{stray} has no final at root.a.x"]
         assert list(misdirected(found.logs, {stray: ["root.a.x"]}))
-        told = (await found["root"].call("clusters", {}))["clusters"]
+        told = (await found["root"].call("clusters", {}, ONCE))["clusters"]
         own = {row["path"]: row for row in told}
         links = {path: {"attached_to": "root"} for path in own}
         assert {what.split(" ")[0] for what in misjudged("root", told, own, links)} == {

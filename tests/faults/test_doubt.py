@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bus.errors import Unavailable
+from tests.faults.kit import ONCE
 from tests.faults.load import bump
 from tests.faults.traps import Trap
 from tests.faults.world import World
@@ -35,7 +36,7 @@ async def _is(world: World, command: str, state: str) -> bool:
 
 
 async def _resolve(world: World, command: str, verdict: str) -> None:
-    await world["root"].call("resolve", {"id": command, "target": SITE, "as": verdict})
+    await world["root"].call("resolve", {"id": command, "target": SITE, "as": verdict}, ONCE)
 
 
 @pytest.mark.parametrize("verdict", ENDS)
@@ -44,7 +45,7 @@ async def test_a_verdict_reaches_a_site_that_was_away(shared: World, verdict: st
     await shared.cut_off(SITE)
     await _resolve(shared, command, verdict)
     await shared.tree.links[SITE].heal()
-    await eventually(lambda: _is(shared, command, ENDS[verdict]), 10.0, what="the doubt ends")
+    await eventually(lambda: _is(shared, command, ENDS[verdict]), what="the doubt ends")
     await shared.at_rest()
 
 
@@ -56,7 +57,7 @@ async def test_a_verdict_outlives_the_death_of_its_target(shared: World, verdict
     await _resolve(shared, command, verdict)
     await shared.went_off(trap, SITE)
     await shared[SITE].start()
-    await eventually(lambda: _is(shared, command, ENDS[verdict]), 10.0, what="the doubt ends")
+    await eventually(lambda: _is(shared, command, ENDS[verdict]), what="the doubt ends")
     await shared.at_rest()
 
 
@@ -70,7 +71,7 @@ async def test_a_retry_that_dies_stays_in_doubt_and_is_not_begun_a_third_time(sh
     await shared.at_rest()
     assert shared.finals(command, SITE) == ["in-doubt"]
     await _resolve(shared, command, "failed")
-    await eventually(lambda: _is(shared, command, "failed"), 10.0, what="the doubt ends")
+    await eventually(lambda: _is(shared, command, "failed"), what="the doubt ends")
     await shared.at_rest()
 
 
@@ -81,5 +82,5 @@ async def test_of_several_verdicts_at_once_one_counts(shared: World, verdicts: l
     for verdict in verdicts:
         await _resolve(shared, command, verdict)
     await shared.tree.links[SITE].heal()
-    await eventually(lambda: _is(shared, command, ENDS[verdicts[0]]), 10.0, what="the doubt ends")
+    await eventually(lambda: _is(shared, command, ENDS[verdicts[0]]), what="the doubt ends")
     await shared.at_rest()

@@ -89,13 +89,13 @@ async def attached(found: World, path: str) -> None:
             return False
         return (rows[0]["attached_to"], rows[0]["state"]) == (path, "online")
 
-    await eventually(there, 20.0, what=f"the site is attached to {path}, as the root sees it")
+    await eventually(there, what=f"the site is attached to {path}, as the root sees it")
 
 
 async def through(found: World) -> None:
     """Returns when what is sent from here on is done, and the root has heard of it."""
     sent = [await found.load.submit("root", SITE, bump()) for _ in range(3)]
-    await eventually(lambda: found.done(*sent) and found.received(*sent), 20.0, what="commands pass")
+    await eventually(lambda: found.done(*sent) and found.received(*sent), what="commands pass")
 
 
 @pytest.mark.parametrize("how", ["kill", "stop", pytest.param("cut", marks=LONG), pytest.param("hang", marks=LONG)])

@@ -7,6 +7,7 @@ from itertools import product
 import pytest
 
 from leafnodes.proxy import LinkProxy
+from tests.faults.kit import ONCE
 from tests.faults.traps import STOP, Trap
 from tests.faults.world import World
 from tests.support import eventually
@@ -98,5 +99,5 @@ async def test_what_is_taken_back_again_and_again_ends_once(shared: World) -> No
     await eventually(lambda: shared.received(*commands), what="the site has received both")
     await shared.cut_off("root.a.x")
     for command in commands * 3:
-        await shared["root"].call("cancel", {"id": command})
+        await shared["root"].call("cancel", {"id": command}, ONCE)
     await shared.at_rest()

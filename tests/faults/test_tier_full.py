@@ -12,7 +12,7 @@ import pytest
 from bus.errors import Unavailable
 from bus.event import new_id, parse_time
 from tests.faults import disks
-from tests.faults.kit import Tier
+from tests.faults.kit import ONCE, Tier
 from tests.faults.load import local
 from tests.faults.world import World
 from tests.support import eventually
@@ -37,28 +37,28 @@ def no_room(tier: Tier) -> Iterator[None]:
 async def refused(tier: Tier) -> dict[str, str]:
     """What it says to a new command, which must not be that it is accepted."""
     with pytest.raises(Unavailable) as told:
-        await tier.call("submit", {"id": new_id(), "to": "tag:site", "do": local(new_id(), 0)})
+        await tier.call("submit", {"id": new_id(), "to": "tag:site", "do": local(new_id(), 0)}, ONCE)
     return {"message": told.value.message, "hint": told.value.hint or ""}
 
 
 async def trouble(tier: Tier) -> str | None:
-    answer = await tier.call("status", {})
+    answer = await tier.call("status", {}, ONCE)
     found: str | None = answer["log"]["trouble"]
     return found
 
 
 async def test_a_tier_without_room_refuses_commands_and_says_why(shared: World) -> None:
     tier = shared["root.a.x"]
-    before = (await tier.call("status", {}))["log"]["events"]
+    before = (await tier.call("status", {}, ONCE))["log"]["events"]
     with no_room(tier):
         told = await refused(tier)
         assert "the log was not written" in told["message"]
         assert "disk" in told["hint"]
         assert "not written" in (await trouble(tier) or "")
         # What is there is still told, and nothing that was refused is among it.
-        status = await tier.call("status", {})
+        status = await tier.call("status", {}, ONCE)
         assert status["log"]["events"] <= before
-        assert await tier.call("commands", {})
+        assert await tier.call("commands", {}, ONCE)
     accepted = await shared.load.submit("root.a.x", "root.a.x")
     await eventually(lambda: shared.done(accepted), what="it accepts and carries out commands again")
     assert await trouble(tier) is None

@@ -27,7 +27,7 @@ class Writer:
     async def committed(self, more: int) -> None:
         """Returns when it has committed so many commands more."""
         goal = len(self.commands) + more
-        await eventually(lambda: len(self.commands) >= goal, 20.0, what="the second process commits")
+        await eventually(lambda: len(self.commands) >= goal, what="the second process commits")
 
     async def listen(self) -> None:
         """Takes in what it says, until its end."""

@@ -21,7 +21,7 @@ from tests.faults.logs import LogView
 from tests.faults.traps import STOP, Trap
 from tests.support import eventually
 
-REST, SPRING = 60.0, 15.0
+REST, SPRING = 60.0, 60.0
 
 
 class World:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from leafnodes.credentials.keys import KeyPair
 
-DEADLINE = 5.0
+DEADLINE = 30.0
 
 
 class Intruder:

@@ -92,7 +92,7 @@ async def is_linked(child: NatsServer, parent: NatsServer) -> bool:
     return parent.server_name in below and child.server_name in above
 
 
-async def linked(child: NatsServer, parent: NatsServer, deadline: float = 10.0) -> None:
+async def linked(child: NatsServer, parent: NatsServer, deadline: float = 30.0) -> None:
     """Returns when the link is up."""
 
     async def up() -> bool:
@@ -101,7 +101,7 @@ async def linked(child: NatsServer, parent: NatsServer, deadline: float = 10.0) 
     await eventually(up, deadline, what=f"{child.server_name} is linked to {parent.server_name}")
 
 
-async def answered(client: Client, subject: str, deadline: float = 10.0) -> bytes:
+async def answered(client: Client, subject: str, deadline: float = 30.0) -> bytes:
     """The answer to a request, as soon as there is a way for it."""
 
     async def ask() -> bytes | None:

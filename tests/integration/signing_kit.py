@@ -57,7 +57,7 @@ async def say(tier: LocalTier, kind: str, data: Mapping[str, Any]) -> Event:
     return await tier.runtime.log.write(lambda tx: tx.append(draft))
 
 
-async def rejected(tier: Tier, by: str, reason: str, deadline: float = 10.0) -> Event | dict[str, Any]:
+async def rejected(tier: Tier, by: str, reason: str, deadline: float = 30.0) -> Event | dict[str, Any]:
     """The word of the tier `by` that something was not believed for this reason, as `tier` holds it."""
 
     async def told() -> dict[str, Any] | None:

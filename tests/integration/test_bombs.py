@@ -48,7 +48,7 @@ def highest(pid: int) -> int:
 
 
 async def works(root: Tier, name: str) -> None:
-    assert (await root.submit(VICTIM, config(name), wait=10))["summary"] == {"succeeded": 1}
+    assert (await root.submit(VICTIM, config(name), wait=30))["summary"] == {"succeeded": 1}
     await root.sees(VICTIM, "online")
 
 
@@ -75,7 +75,7 @@ async def test_bombs_on_every_subject_of_a_child(tmp_path: Path) -> None:
                 for subject in spoken:
                     intruder.say(subject, bomb)
                 intruder.say(spoken[0], wire.pack([bomb[:MANY]]))
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(30):
                     await intruder.settled()
                 assert not intruder.closed.is_set(), (name, intruder.errors)
             await works(root, "among-bombs")

@@ -52,7 +52,7 @@ class Place:
 
     async def works(self, name: str) -> None:
         """The others are not disturbed."""
-        assert (await self.root.submit(VICTIM, config(name), wait=10))["summary"] == {"succeeded": 1}
+        assert (await self.root.submit(VICTIM, config(name), wait=30))["summary"] == {"succeeded": 1}
         await self.root.sees(VICTIM, "online")
 
 
@@ -117,13 +117,13 @@ async def test_nothing_can_be_said_for_others(place: Place) -> None:
     for subject, payload in said.items():
         async with break_in(place, "intruder") as intruder:
             intruder.say(subject, payload)
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 await intruder.closed.wait()
             assert f'Publish to "{subject}"' in str(intruder.errors)
     async with break_in(place, "intruder") as intruder:
         intruder.say(own, b"the last")
         await intruder.settled()
-        await eventually(lambda: _came(east, intruder, own), 15, what="what it may say comes through")
+        await eventually(lambda: _came(east, intruder, own), what="what it may say comes through")
     sent = {(subject, payload) for subject, payload in said.items()}
     assert not sent & set(east.messages[before:]), "nothing that it may not say"
     assert not sent & set(victim.messages)
@@ -140,7 +140,7 @@ async def test_an_honest_server_never_says_what_would_end_its_link(place: Place)
             place.stolen.bus.send(subject, payload)
     await place.stolen.bus.flush()
     await place.works("beside-a-noisy-sibling")
-    assert (await place.root.submit(STOLEN, config("for-it"), wait=10))["summary"] == {"succeeded": 1}
+    assert (await place.root.submit(STOLEN, config("for-it"), wait=30))["summary"] == {"succeeded": 1}
     assert {link.path: link.id for link in await _links(place.east)} == links, "no link was made anew"
     assert "Violation" not in place.refusals().removeprefix(seen)
 
@@ -158,7 +158,7 @@ async def test_nothing_of_others_can_be_heard(place: Place) -> None:
     for forbidden in (subjects.command(VICTIM), subjects.local("submit"), subjects.join(VICTIM)):
         async with break_in(place, "intruder") as intruder:
             intruder.listen(forbidden)
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 await intruder.closed.wait()  # the server throws him out
             assert forbidden in str(intruder.errors) and forbidden in place.refusals()
     async with break_in(place, "intruder") as intruder:
@@ -191,7 +191,7 @@ async def test_a_flood_a_huge_message_and_a_name_that_is_taken_disturb_nobody(pl
         await place.works("after-zeros")
     async with break_in(place, "intruder") as intruder:
         intruder.begin(subjects.event(SUCCEEDED, STOLEN), 100 * 2**20, b"x" * 100_000)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await intruder.closed.wait()
     assert "Maximum Payload" in place.refusals() or "maximum payload" in place.refusals()
     links = {link.path: link.id for link in await _links(place.east)}
@@ -215,12 +215,12 @@ async def test_a_copy_of_a_living_cluster_is_refused_and_recorded(place: Place) 
             events = await place.east.log(type=REFUSED_CLUSTER)
             return STOLEN in [event["data"]["path"] for event in events]
 
-        await eventually(told, 10, what="the region has refused one of the two")
+        await eventually(told, what="the region has refused one of the two")
         await place.works("beside-a-copy")
 
 
 async def test_an_old_command_with_its_id_copied_and_a_credential_at_another_door(place: Place) -> None:
-    answer = await place.root.submit(STOLEN, config("old"), wait=10)
+    answer = await place.root.submit(STOLEN, config("old"), wait=30)
     old = await place.stolen.runtime.log.read(lambda reader: reader.events(types=(SUBMITTED,), limit=10))
     body = next(each.event for each in old if each.event.data["command"] == answer["id"])
     changed = Event.decode(body.body.replace(STOLEN.encode(), VICTIM.encode()))

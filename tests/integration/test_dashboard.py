@@ -110,7 +110,7 @@ async def test_every_query_returns_data_and_alerts_tell_good_from_bad(tiers: Tie
 
         async def all_answer() -> bool:
             # A quiet tier commits nothing, and has no latency to show.
-            await root.submit("root.east.site1", "busy", wait=5)
+            await root.submit("root.east.site1", "busy", wait=30)
             empty = [name for name, text in queries.items() if not await p.query(text)]
             assert not empty, empty
             down = {(labels["tier"], labels["peer"]) for labels, _ in await p.query(queries["Links that are down A"])}

@@ -33,7 +33,7 @@ async def told(ote: Ote, check: str, what: str, *words: str) -> dict[str, str]:
         found = await says(ote, check, *words)
         return found if what in found["what"] else None
 
-    found = await eventually(it, 25, what=what)
+    found = await eventually(it, what=what)
     assert found is not None
     return found
 
@@ -44,13 +44,13 @@ async def way(site: Tier, state: str) -> None:
     async def it() -> bool:
         return bool((await site.ask("status"))["link"]["state"] == state)
 
-    await eventually(it, 20, what=f"the way up is {state}")
+    await eventually(it, what=f"the way up is {state}")
 
 
 async def well(root: Tier, site: Tier, ote: Ote) -> None:
     """After it is back, nothing is said any more, and commands pass."""
     await root.sees(SITE, "online")
-    assert (await root.submit(SITE, config("after"), wait=10))["summary"] == {"succeeded": 1}
+    assert (await root.submit(SITE, config("after"), wait=30))["summary"] == {"succeeded": 1}
     await way(site, "up")
     assert (await says(ote, "link"))["what"] == ""
 
@@ -118,7 +118,7 @@ async def test_a_credential_that_ends_soon_and_one_that_has_ended(tmp_path: Path
         await site.ask("rejoin", {"token": word}, timeout=40)
         await root.sees(SITE, "online")
         assert (await says(ote, "credential", "--state", str(site.state)))["what"] == ""
-        assert (await root.submit(SITE, config("again"), wait=10))["summary"] == {"succeeded": 1}
+        assert (await root.submit(SITE, config("again"), wait=30))["summary"] == {"succeeded": 1}
 
 
 async def test_a_site_that_is_attached_elsewhere_says_so(tiers: Tiers, tmp_path: Path) -> None:
@@ -132,4 +132,4 @@ async def test_a_site_that_is_attached_elsewhere_says_so(tiers: Tiers, tmp_path:
     await site.link.cut()
     found = await told(ote, "link", "root.east.site1 goes on by way of root.west")
     assert "nobody listens" in found["what"]
-    assert (await root.submit("root.east.site1", config("during"), wait=15))["summary"] == {"succeeded": 1}
+    assert (await root.submit("root.east.site1", config("during"), wait=30))["summary"] == {"succeeded": 1}

@@ -36,7 +36,7 @@ class Family:
         assert ways is not None
         return ways.decider.at if ways.decider.settled else None
 
-    async def attached(self, path: str, deadline: float = 10.0) -> None:
+    async def attached(self, path: str, deadline: float = 30.0) -> None:
         await eventually(lambda: self.at() == path, deadline, what=f"the site is attached to {path}")
         await eventually(lambda: self._seen_at(path), what="the root sees it there")
 
@@ -45,7 +45,7 @@ class Family:
         assert tier.runtime.server is not None
         return tier.runtime.server
 
-    async def passes(self, name: str, wait: float = 10) -> None:
+    async def passes(self, name: str, wait: float = 30) -> None:
         """A command of the root is done at the site."""
         answer = await self.root.submit(SITE, config(name), wait=wait)
         assert answer["summary"] == {"succeeded": 1}
@@ -77,11 +77,11 @@ async def test_alternates_are_believed_by_the_authority_in_their_addresses(tmp_p
         assert tree.east.leaf.startswith("tls://")
         await tree.east.stop()
         await tree.attached("root.west")
-        answer = await tree.root.submit(SITE, config("during"), wait=10)
+        answer = await tree.root.submit(SITE, config("during"), wait=30)
         assert answer["summary"] == {"succeeded": 1}
         await tree.east.start()
         await tree.attached("root.east")
-        assert (await tree.root.submit(SITE, config("after"), wait=10))["summary"] == {"succeeded": 1}
+        assert (await tree.root.submit(SITE, config("after"), wait=30))["summary"] == {"succeeded": 1}
 
 
 async def test_a_site_learns_where_it_could_attach_and_remembers(tmp_path: Path) -> None:
@@ -113,12 +113,12 @@ async def test_a_guest_and_its_own_parent_still_reach_each_other(tmp_path: Path)
         await tree.attached("root.west")
         sent = []
         for number in range(5):
-            answer = await tree.east.submit(SITE, config(f"from-east-{number}"), wait=10)
+            answer = await tree.east.submit(SITE, config(f"from-east-{number}"), wait=30)
             assert answer["summary"] == {"succeeded": 1}, "the parent hears of it although the site is elsewhere"
             sent.append(answer["id"])
         await tree.site.tells("succeeded", SITE, sent)
         assert (await tree.east.clusters())[SITE]["attached_to"] == "root.west"
-        own = await tree.site.submit(SITE, config("of-its-own"), wait=10)
+        own = await tree.site.submit(SITE, config("of-its-own"), wait=30)
         await tree.east.tells("succeeded", SITE, [*sent, own["id"]])
 
 
@@ -131,7 +131,7 @@ async def test_an_alternate_that_is_full_sends_on_and_the_grandparent_takes_in(t
         tree = Family(root, east, west, site)
         await eventually(lambda: _knows(site, "root.west"), what="the site has learned of the other region")
         await site.link.hang()
-        await tree.passes("during", wait=15)
+        await tree.passes("during", wait=30)
         await tree.attached("root")
         assert not west.controller.ways.guests.present
         assert list(root.controller.ways.guests.present) == [SITE]
@@ -180,7 +180,7 @@ async def test_a_site_below_a_guest_is_reached_with_it(tmp_path: Path) -> None:
         await tiers.grow(f"{SITE}.cell1", site, **QUICK)
         await eventually(lambda: _knows(site, "root.west"), what="the site has learned of the other region")
         await east.stop()
-        answer = await root.submit(f"under:{SITE}", config("during"), wait=10)
+        answer = await root.submit(f"under:{SITE}", config("during"), wait=30)
         assert answer["summary"] == {"succeeded": 2}
         await root.sees("root.east", "offline")
         seen = await root.clusters()
@@ -189,7 +189,7 @@ async def test_a_site_below_a_guest_is_reached_with_it(tmp_path: Path) -> None:
 
 async def test_a_site_is_moved_on_purpose_and_belongs_there(tmp_path: Path) -> None:
     async with family(tmp_path) as tree:
-        moved = await tree.root.submit(SITE, {"shim": "tier", "verb": "move", "args": {"parent": "root.west"}}, wait=10)
+        moved = await tree.root.submit(SITE, {"shim": "tier", "verb": "move", "args": {"parent": "root.west"}}, wait=30)
         assert moved["targets"][SITE]["result"] == {"parent": "root.west"}
         await tree.attached("root.west")
         await tree.passes("there")
@@ -197,26 +197,26 @@ async def test_a_site_is_moved_on_purpose_and_belongs_there(tmp_path: Path) -> N
         await tree.site.start()
         await tree.attached("root.west")
         wrong = await tree.root.submit(
-            SITE, {"shim": "tier", "verb": "move", "args": {"parent": "root.north"}}, wait=10
+            SITE, {"shim": "tier", "verb": "move", "args": {"parent": "root.north"}}, wait=30
         )
         assert wrong["targets"][SITE]["state"] == "failed"
         assert "root.west" in wrong["targets"][SITE]["error"]["message"]
-        await tree.root.submit(SITE, {"shim": "tier", "verb": "move", "args": {"parent": "root.east"}}, wait=10)
+        await tree.root.submit(SITE, {"shim": "tier", "verb": "move", "args": {"parent": "root.east"}}, wait=30)
         await tree.attached("root.east")
 
 
 async def test_a_tier_in_maintenance_sends_its_children_away_and_takes_them_back(tmp_path: Path) -> None:
     async with family(tmp_path) as tree:
-        await tree.root.submit("root.east", {"shim": "tier", "verb": "drain", "args": {"on": True}}, wait=10)
+        await tree.root.submit("root.east", {"shim": "tier", "verb": "drain", "args": {"on": True}}, wait=30)
         await tree.attached("root.west")
         await tree.east.stop()
         await tree.passes("meanwhile")
         await tree.east.start()
         assert await tree.root.submit(
-            "root.east", {"shim": "tier", "verb": "tag", "args": {"set": {"new": ""}}}, wait=10
+            "root.east", {"shim": "tier", "verb": "tag", "args": {"set": {"new": ""}}}, wait=30
         )
         assert tree.at() == "root.west", "it is not taken back before the end"
-        await tree.root.submit("root.east", {"shim": "tier", "verb": "drain", "args": {"on": False}}, wait=10)
+        await tree.root.submit("root.east", {"shim": "tier", "verb": "drain", "args": {"on": False}}, wait=30)
         await tree.attached("root.east")
 
 

@@ -33,7 +33,7 @@ async def test_up_says_how_to_reach_every_tier_and_down_leaves_nothing(tmp_path:
             assert len(tier["pids"]) == 2 and all(pid in processes_of(lab.directory) for pid in tier["pids"])
             assert sqlite3.connect(tier["log"]).execute("SELECT count(*) FROM events").fetchone()[0] > 0
         async with await Bus.connect(tiers["root"]["nats"], name="test") as bus:
-            clusters = (await bus.call("ote.local.clusters", {}, timeout=5))["clusters"]
+            clusters = (await bus.call("ote.local.clusters", {}, timeout=30))["clusters"]
         assert {cluster["path"]: cluster["state"] for cluster in clusters} == dict.fromkeys(PATHS, "online")
 
         await lab.down()
@@ -64,12 +64,12 @@ async def test_what_the_tiers_know_outlives_the_lab(tmp_path: Path) -> None:
         await lab.up()
         url = lab.info("root").nats
         async with await Bus.connect(url, name="test") as bus:
-            before = (await bus.call("ote.local.log", {}, timeout=5))["events"]
+            before = (await bus.call("ote.local.log", {}, timeout=30))["events"]
         await lab.down()
         await lab.up()
         assert lab.info("root").nats == url
         async with await Bus.connect(url, name="test") as bus:
-            after = (await bus.call("ote.local.log", {}, timeout=5))["events"]
+            after = (await bus.call("ote.local.log", {}, timeout=30))["events"]
         assert after[: len(before)] == before
 
 

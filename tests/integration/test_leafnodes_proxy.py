@@ -54,9 +54,9 @@ async def test_a_cut_link_is_noticed_at_once_and_heals(link: Linked) -> None:
         async def parted() -> bool:
             return not await link.root.leafz() and not await link.site.leafz()
 
-        await eventually(parted, 10)
+        await eventually(parted)
         with pytest.raises(nats.errors.NoRespondersError):
-            await link.top.request("down", b"", timeout=5)
+            await link.top.request("down", b"", timeout=30)
         await link.proxy.heal()
         await linked(link.site, link.root)
     await traffic_flows(link)
@@ -72,7 +72,7 @@ async def test_a_hung_link_is_noticed_by_pings_and_heals(link: Linked) -> None:
     async def noticed() -> bool:
         return not await link.root.leafz() and not await link.site.leafz()
 
-    await eventually(noticed, 20)
+    await eventually(noticed)
     await link.proxy.heal()
     await linked(link.site, link.root, 20)
     await traffic_flows(link)
@@ -82,7 +82,7 @@ async def test_a_short_hang_costs_time_and_nothing_else(link: Linked) -> None:
     await traffic_flows(link)
     (before,) = await link.root.leafz()
     await link.proxy.hang()
-    request = asyncio.create_task(link.top.request("down", b"", timeout=10))
+    request = asyncio.create_task(link.top.request("down", b"", timeout=30))
     await eventually(lambda: link.proxy.connections == 1)
     await link.proxy.heal()
     assert (await request).data == b"site"
@@ -94,6 +94,6 @@ async def test_a_slow_link_is_slow_and_stays_up(link: Linked) -> None:
     await traffic_flows(link)
     link.proxy.delay = 0.1
     before = time.monotonic()
-    await link.top.request("down", b"", timeout=10)
+    await link.top.request("down", b"", timeout=30)
     assert time.monotonic() - before >= 0.2
     assert await is_linked(link.site, link.root)

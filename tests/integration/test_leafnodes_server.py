@@ -69,7 +69,7 @@ async def no_children(server: NatsServer) -> bool:
 
 
 async def replaced(server: NatsServer, pid: int | None) -> None:
-    await eventually(lambda: server.pid != pid, 10, what="a new server")
+    await eventually(lambda: server.pid != pid, what="a new server")
 
 
 def refused(server: NatsServer) -> int:
@@ -238,7 +238,7 @@ async def test_a_killed_server_comes_back_and_its_links_heal(tree: Tree) -> None
     assert east.client_url == url
     assert not watch.done()
     await east.stop()
-    await asyncio.wait_for(watch, 5)
+    await asyncio.wait_for(watch, 30)
 
 
 async def test_a_server_that_cannot_start_again_is_tried_until_it_can(tree: Tree) -> None:
@@ -248,8 +248,8 @@ async def test_a_server_that_cannot_start_again_is_tried_until_it_can(tree: Tree
     await is_gone(root)
     with socket.create_server(("127.0.0.1", port)):
         watch = await tree.watch(root)
-        await eventually(lambda: refused(root) >= 3, 20, what="it is tried again and again")
-    await eventually(lambda: alive(root.pid), 20, what="it is up")
+        await eventually(lambda: refused(root) >= 3, what="it is tried again and again")
+    await eventually(lambda: alive(root.pid), what="it is up")
     assert (await root.varz()).port == port
     assert not watch.done()
 
@@ -332,7 +332,7 @@ async def test_a_reload_moves_the_link_to_another_parent_and_disturbs_nothing_el
     assert await answered(await tree.client(new), "ote.cmd.root.east.site") == b"here"
 
     await east.attach(None)
-    await eventually(lambda: no_children(new), 10, what="the link is given up")
+    await eventually(lambda: no_children(new), what="the link is given up")
 
     await east.attach([f"nats-leaf://child:x@127.0.0.1:{free_port()}", str(old.leaf_url)])
     await linked(east, old)

@@ -83,13 +83,13 @@ async def renewals(tier: Tier, source: str) -> list[dict[str, Any]]:
 
 async def said(tier: Tier, source: str) -> list[dict[str, Any]]:
     """The same, once there are any."""
-    return await eventually(lambda: renewals(tier, source), 10, what=f"{tier.path} knows of it")
+    return await eventually(lambda: renewals(tier, source), what=f"{tier.path} knows of it")
 
 
 async def knows(tier: LocalTier, other: LocalTier) -> None:
     """Returns when a tier knows in which life the log of another is: what is sent to an earlier one may be in doubt."""
     registry = tier.controller.registry
-    await eventually(lambda: registry.epoch(other.path) == other.runtime.log.epoch, 10, what=f"{tier.path} knows")
+    await eventually(lambda: registry.epoch(other.path) == other.runtime.log.epoch, what=f"{tier.path} knows")
 
 
 async def are_done(tier: Tier, *ids: str) -> None:
@@ -103,7 +103,7 @@ async def are_done(tier: Tier, *ids: str) -> None:
         assert found == [{"succeeded": 1}] * len(ids)
         return True
 
-    await eventually(known, 15, what=f"{tier.path} knows that all is done")
+    await eventually(known, what=f"{tier.path} knows that all is done")
 
 
 @pytest.mark.parametrize("path", ["root", REGION])
@@ -180,7 +180,7 @@ async def test_a_site_that_is_restored_does_nothing_twice(
     await are_done(site, *done, kept, *after)
     assert counter.done == done + after
     assert [told["why"] for told in await renewals(root, SITE)] == ["restored"]
-    listed = await root.submit(SITE, {"verb": "list", "args": {"kind": "ConfigMap"}}, wait=10)
+    listed = await root.submit(SITE, {"verb": "list", "args": {"kind": "ConfigMap"}}, wait=30)
     names = [item["metadata"]["name"] for item in listed["targets"][SITE]["result"]["items"]]
     assert names == ["kept"]
 
@@ -226,7 +226,7 @@ async def test_a_region_that_is_restored_says_again_who_is_there(site: LocalTier
     copy(tmp_path / "backup", region.state)
     await region.start()
     # In the copy it is there already.
-    await eventually(lambda: told(ONLINE), 15, what="the root hears again that the site is there")
+    await eventually(lambda: told(ONLINE), what="the root hears again that the site is there")
     # Once in this life, also when it is cut off and started again; and whenever it had been away.
     await region.link.cut()
     await region.stop()
@@ -256,7 +256,7 @@ async def test_what_a_site_may_have_done_in_a_log_that_is_lost_is_in_doubt(
 
     counter.execute = execute  # type: ignore[method-assign]
     doubtful = await bump(root)
-    await asyncio.wait_for(told.wait(), 10)
+    await asyncio.wait_for(told.wait(), 30)
     counter.execute = arrived  # type: ignore[method-assign]
     await site.stop()
     copy(tmp_path / "backup", site.state)
@@ -282,15 +282,15 @@ async def test_a_clone_is_refused_and_whoever_of_the_two_comes_later_begins_anot
     # On a machine of its own it would have the same ports.
     shutil.copytree(site.state, state, ignore=shutil.ignore_patterns("nats.*", "tier.json"))
     await site.start()
-    await eventually(lambda: is_linked(site), 10, what="the site is admitted")
+    await eventually(lambda: is_linked(site), what="the site is admitted")
     clone = await tiers.grow(SITE, region, shims=["local", counter], state=state, wait=False)
-    assert (await eventually(lambda: refused(clone), 10, what="the clone is told"))["parent"] == REGION
+    assert (await eventually(lambda: refused(clone), what="the clone is told"))["parent"] == REGION
     assert await region.log(type=REFUSED_CLUSTER) != []
     second = await bump(root)
     await are_done(root, second)
     # The two change places: each has said things that the other has not.
     await site.stop()
-    await eventually(lambda: is_linked(clone), 10, what="the clone has the path")
+    await eventually(lambda: is_linked(clone), what="the clone has the path")
     await knows(root, clone)
     third = await bump(root)
     await are_done(root, third)
@@ -298,7 +298,7 @@ async def test_a_clone_is_refused_and_whoever_of_the_two_comes_later_begins_anot
     assert [told["why"] for told in await renewals(root, SITE)][-1] in ("lost", "forked")
     await clone.stop()
     await site.start()
-    await eventually(lambda: is_linked(site), 10, what="the site has its path again")
+    await eventually(lambda: is_linked(site), what="the site has its path again")
     await knows(root, site)
     fourth = await bump(root)
     await are_done(root, fourth)

@@ -69,7 +69,7 @@ def _is_config(change: Mapping[str, Any]) -> bool:
 
 
 async def run(tier: Tier, verb: str, *manifests: Any, to: str = SITE, **more: Any) -> str:
-    answer = await tier.submit(to, {"verb": verb, "args": {"manifests": list(manifests)}, **more}, wait=10)
+    answer = await tier.submit(to, {"verb": verb, "args": {"manifests": list(manifests)}, **more}, wait=30)
     assert answer["summary"] == {"succeeded": 1}, answer
     return str(answer["id"])
 
@@ -225,7 +225,7 @@ async def test_what_others_than_a_command_change_is_told_without_a_cause(root: L
 async def directly(tiers: Tiers, name: str, **data: str) -> None:
     """Applies a ConfigMap at the site, past all commands."""
     body = {"id": "01a20751-96de-74de-9eaa-91fdf765ff6c", "attempt": 1, **config(name, **data)}
-    assert (await tiers[SITE].bus.call(f"ote.local.shim.{LocalShim.kind}", body, timeout=5))["ok"]
+    assert (await tiers[SITE].bus.call(f"ote.local.shim.{LocalShim.kind}", body, timeout=30))["ok"]
 
 
 async def test_objects_are_listed_also_of_a_cluster_that_is_away(root: LocalTier, tiers: Tiers, tmp_path: Path) -> None:

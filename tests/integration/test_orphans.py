@@ -25,7 +25,7 @@ async def test_orphans_are_spread_and_come_home(tmp_path: Path) -> None:
         await home.stop()
         answer = await root.submit(f"under:{HOME} and like:s", config("during"), wait=30)
         assert answer["summary"] == {"succeeded": ORPHANS}
-        await eventually(lambda: _settled(grown), 20, what="all have found a place")
+        await eventually(lambda: _settled(grown), what="all have found a place")
         at = await _hosts(root)
         assert sum(at.values()) == ORPHANS and at[HOME] == 0
         assert all(at[path] <= GUESTS for path in OTHERS), at
@@ -52,7 +52,7 @@ async def _hosts(root: LocalTier) -> Counter[str]:
         found.update(row["attached_to"] for row in rows if row["state"] == "online")
         return found.total() == ORPHANS
 
-    await eventually(all_there, 20, what="the root sees all online")
+    await eventually(all_there, what="the root sees all online")
     return found
 
 

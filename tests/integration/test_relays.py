@@ -28,7 +28,7 @@ class Siblings:
         """Returns when the tier (the first region) is at its parent by this way, and the root sees it online there."""
         tier = tier or self.east
         own = mover(tier)
-        await eventually(lambda: own.decider.settled and own.uplink.via == via, 15, what=f"attached by way of {via}")
+        await eventually(lambda: own.decider.settled and own.uplink.via == via, what=f"attached by way of {via}")
 
         async def seen() -> bool:
             row = (await self.root.clusters())[tier.path]
@@ -38,7 +38,7 @@ class Siblings:
 
     async def passes(self, to: str, name: str) -> str:
         """A command of the root is done there; its id."""
-        answer = await self.root.submit(to, config(name), wait=10)
+        answer = await self.root.submit(to, config(name), wait=30)
         assert answer["summary"] == {"succeeded": 1}
         return str(answer["id"])
 
@@ -70,7 +70,7 @@ async def test_a_region_whose_link_is_cut_reaches_the_root_through_its_sibling_a
         await tree.east.link.cut()
         sent = await tree.passes(EAST, "during")
         await tree.by_way_of(WEST)
-        own = await tree.east.submit(EAST, config("of-its-own"), wait=10)
+        own = await tree.east.submit(EAST, config("of-its-own"), wait=30)
         await tree.root.tells("succeeded", EAST, [sent, own["id"]])
         await tree.east.link.heal()
         await tree.by_way_of(None)
@@ -110,7 +110,7 @@ async def test_two_that_have_both_lost_their_way_do_not_carry_each_other(tmp_pat
         for tier in (tree.east, tree.west):
             await eventually(lambda tier=tier: mover(tier).uplink.link is None, what=f"{tier.path} is alone")
         for tier in (tree.east, tree.west):
-            assert (await tier.submit(tier.path, config("alone"), wait=10))["summary"] == {"succeeded": 1}
+            assert (await tier.submit(tier.path, config("alone"), wait=30))["summary"] == {"succeeded": 1}
             relay = tier.runtime.relay
             assert relay is not None and not relay.is_open() and not relay.carried
         await tree.west.link.heal()
@@ -130,7 +130,7 @@ async def test_a_relay_that_ends_is_left_for_the_next_and_the_parent_is_not_take
         await knows(east, WEST, "root.north")
         tree = Siblings(root, east, others[0])
         await east.link.cut()
-        await eventually(lambda: mover(east).decider.settled and mover(east).uplink.via, 15, what="it is carried")
+        await eventually(lambda: mover(east).decider.settled and mover(east).uplink.via, what="it is carried")
         first, then = sorted(others, key=lambda tier: tier.path != mover(east).uplink.via)
         await first.stop()
         await tree.by_way_of(then.path)
@@ -146,9 +146,9 @@ async def test_a_sibling_that_carries_nobody_refuses(tmp_path: Path) -> None:
         assert relay is not None
         relay.most = 0
         await tree.east.link.cut()
-        await eventually(lambda: relay.traffic.refused > 2, 15, what="it was refused")
+        await eventually(lambda: relay.traffic.refused > 2, what="it was refused")
         assert mover(tree.east).uplink.link is None
-        assert (await tree.east.submit(EAST, config("alone"), wait=10))["summary"] == {"succeeded": 1}
+        assert (await tree.east.submit(EAST, config("alone"), wait=30))["summary"] == {"succeeded": 1}
         relay.most = 1
         await tree.by_way_of(WEST)
         await tree.east.link.heal()

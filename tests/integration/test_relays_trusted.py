@@ -38,7 +38,7 @@ async def test_what_is_cut_goes_on_through_the_sibling_and_back(tmp_path: Path) 
         await tree.east.link.cut()
         sent = await tree.passes(EAST, "during")
         await tree.by_way_of(WEST)
-        own = await tree.east.submit(EAST, config("of-its-own"), wait=10)
+        own = await tree.east.submit(EAST, config("of-its-own"), wait=30)
         await tree.root.tells("succeeded", EAST, [sent, own["id"]])
         assert (await tree.east.ask("links"))["attached_to"] == "root"
         await tree.east.link.heal()

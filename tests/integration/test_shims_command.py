@@ -31,7 +31,7 @@ async def test_programs_run_once_or_are_in_doubt(tiers: Tiers, tmp_path: Path) -
     assert (await becomes("say", "$(id)", "failed"))["error"]["field"] == "text"
 
     ids = {verb: (await root.submit("root", {"verb": verb, "args": {}}, lane=verb))["id"] for verb in ("once", "again")}
-    await eventually(lambda: sorted(ran.read_text().split()) == ["again", "once"], 10, what="both run")
+    await eventually(lambda: sorted(ran.read_text().split()) == ["again", "once"], what="both run")
     await root.kill()
     (tmp_path / "quick").touch()
     await root.start()

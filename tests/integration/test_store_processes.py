@@ -79,7 +79,7 @@ async def test_one_process_follows_what_another_writes(place: str) -> None:
         for n in range(10):
             await log.write(lambda tx, n=n: tx.append(sample(n)))
         await lines(process)
-        await asyncio.wait_for(following, 10)
+        await asyncio.wait_for(following, 30)
     assert [stored.row for stored in seen] == list(range(1, 61))
     assert [stored.event.seq for stored in seen] == list(range(1, 61))
 

@@ -44,12 +44,12 @@ async def test_the_host_of_the_shims_works_in_a_process_of_its_own(tmp_path: Pat
         async with process(state, "--service", "shims") as shims:
             await is_up(shims)
             await api.done(waiting)
-            assert (await api.submit("root", "while", wait=10))["summary"] == {"succeeded": 1}
+            assert (await api.submit("root", "while", wait=30))["summary"] == {"succeeded": 1}
         left = (await api.submit("root", "between"))["id"]
         await api.becomes(left, "root", "received")
         async with process(state, "--service", "shims") as shims:
             await is_up(shims)
-            await eventually(lambda: api.done(left), 10)
+            await eventually(lambda: api.done(left))
         await api.tells("succeeded", "root", [waiting, (await api.told("received", "root"))[1], left])
         await api.disconnect()
 

@@ -33,7 +33,7 @@ async def numbers(tiers: Tiers, path: str) -> list[tuple[str, int]]:
 
 
 async def shop(tier: LocalTier) -> Answer:
-    got = await tier.submit("site1", GET, wait=5)
+    got = await tier.submit("site1", GET, wait=30)
     found: Answer = got["targets"][SITE1]["result"]
     return found
 
@@ -64,7 +64,7 @@ async def test_the_origins_clock_counts_whatever_the_targets_says(tiers: Tiers, 
     root = await tiers.grow("root", shims=())
     east = await tiers.grow("root.east", root, shims=())
     site = await tiers.spawn(SITE1, east, program=[str(SHIFTED), str(ahead)])
-    in_time = await root.submit("site1", "shop", ttl=60, wait=5)
+    in_time = await root.submit("site1", "shop", ttl=60, wait=30)
     assert in_time["summary"] == {"succeeded": 1}
     receipts = in_time["targets"][SITE1]["receipts"]
     off = parse_time(receipts["executed"]) - parse_time(receipts["accepted"])
@@ -146,7 +146,7 @@ async def test_what_was_not_delivered_is_cancelled(root: LocalTier, tiers: Tiers
     assert done["summary"] == {"cancelled": 1, "succeeded": 1}
     assert (await root.done(after["id"]))["summary"] == {"succeeded": 1}
     assert site.link.down.sent - before < 15_000
-    got = await root.submit("site1", GET, wait=5)
+    got = await root.submit("site1", GET, wait=30)
     assert got["targets"][SITE1]["error"]["code"] == "not-found"
 
 
@@ -184,7 +184,7 @@ async def test_only_the_tier_of_the_submit_cancels(root: LocalTier, tiers: Tiers
 
 
 async def test_what_is_over_is_not_cancelled(root: LocalTier, tiers: Tiers) -> None:
-    done = await root.submit("site1", "shop", wait=5)
+    done = await root.submit("site1", "shop", wait=30)
     await root.done(done["id"])
     before = await root.log()
     answer = await root.ask("cancel", {"id": done["id"]})
@@ -210,13 +210,13 @@ async def test_a_shim_that_is_gone_when_the_command_comes_refuses_it(root: Local
 
 
 async def test_what_fails_says_why(root: LocalTier) -> None:
-    sent = await root.submit("site1", {"verb": "apply", "args": {"manifest": {"kind": "Pod"}}}, wait=5)
+    sent = await root.submit("site1", {"verb": "apply", "args": {"manifest": {"kind": "Pod"}}}, wait=30)
     failed = sent["targets"][SITE1]
     assert failed["state"] == "failed"
     assert {"code", "message"} <= failed["error"].keys()
-    unknown = await root.submit("site1", {"verb": "explode"}, wait=5)
+    unknown = await root.submit("site1", {"verb": "explode"}, wait=30)
     assert unknown["targets"][SITE1]["error"]["code"] == "unknown-verb"
-    assert (await root.submit("site1", "shop", wait=5))["summary"] == {"succeeded": 1}
+    assert (await root.submit("site1", "shop", wait=30))["summary"] == {"succeeded": 1}
 
 
 async def test_a_command_that_no_message_holds_is_refused_at_submit(root: LocalTier) -> None:
@@ -229,13 +229,13 @@ async def test_a_command_that_no_message_holds_is_refused_at_submit(root: LocalT
     assert await root.log() == before
     with pytest.raises(BadRequest, match="more than the server takes"):
         await root.submit("site1", config("shop", text="x" * 2_000_000))
-    fits = await root.submit("site1", config("shop", text="x" * 900_000), wait=10)
+    fits = await root.submit("site1", config("shop", text="x" * 900_000), wait=30)
     assert fits["summary"] == {"succeeded": 1}
 
 
 async def test_a_result_that_is_too_large_is_cut_with_a_note(root: LocalTier) -> None:
-    await root.submit("site1", config("shop", text="x" * 300_000), wait=10)
-    got = await root.submit("site1", GET, wait=10)
+    await root.submit("site1", config("shop", text="x" * 300_000), wait=30)
+    got = await root.submit("site1", GET, wait=30)
     target = got["targets"][SITE1]
     assert target["state"] == "succeeded"
     assert target["result"]["truncated"] is True

@@ -81,7 +81,7 @@ class Asked:
 
 async def ask(tier: LocalTier, name: str, data: bytes, content_type: str | None = None) -> Asked:
     headers = {} if content_type is None else {wire.CONTENT_TYPE: content_type}
-    answer = await tier.bus.request(subjects.local(name), data, timeout=5, headers=headers)
+    answer = await tier.bus.request(subjects.local(name), data, timeout=30, headers=headers)
     return Asked(answer.data, answer.headers)
 
 
@@ -120,7 +120,7 @@ async def test_what_is_no_request_is_refused_by_every_endpoint(root: LocalTier) 
         unknown.check("400")
         assert unknown.body["error"]["field"] == "surprise"
     assert await root.log() == before
-    assert (await root.submit("root", "shop", wait=5))["summary"] == {"succeeded": 1}
+    assert (await root.submit("root", "shop", wait=30))["summary"] == {"succeeded": 1}
 
 
 async def test_every_field_of_every_endpoint_refuses_what_it_is_not(root: LocalTier) -> None:
@@ -196,7 +196,7 @@ async def test_hostile_names_are_refused_wherever_a_name_stands(root: LocalTier)
 
 async def test_odd_keys_lanes_and_actors_that_are_text_are_kept_as_they_are(root: LocalTier) -> None:
     for text in ("*", "root.>", "ä 💥", "a'; DROP TABLE events; --", "%s", "{}"):
-        done = await root.submit("root", "shop", key=text, lane=text, actor=text, wait=5)
+        done = await root.submit("root", "shop", key=text, lane=text, actor=text, wait=30)
         assert (done["summary"], done["actor"]) == ({"succeeded": 1}, text)
         assert (await root.command(done["id"]))["actor"] == text
 
@@ -217,7 +217,7 @@ async def test_a_flood_of_nonsense_leaves_the_service_alive(root: LocalTier) -> 
     answers = await asyncio.gather(*(ask(root, "submit", b"{") for _ in range(300)))
     for answer in answers:
         answer.check("400")
-    assert (await root.submit("root", "shop", wait=5))["summary"] == {"succeeded": 1}
+    assert (await root.submit("root", "shop", wait=30))["summary"] == {"succeeded": 1}
 
 
 async def test_a_cursor_beyond_the_end_is_an_empty_page(root: LocalTier) -> None:

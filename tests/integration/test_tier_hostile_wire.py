@@ -62,7 +62,7 @@ def order(number: int = 1, **attributes: Any) -> bytes:
 
 async def works(root: Tier, tiers: Tiers) -> None:
     """All is as if nothing had been: a command arrives, and no stream and no mailbox has a hole."""
-    done = await root.submit("site", "shop", wait=5)
+    done = await root.submit("site", "shop", wait=30)
     assert done["summary"] == {"succeeded": 1}
     for path in ("root", EAST, SITE):
         status = await tiers[path].ask("status")
@@ -114,7 +114,7 @@ async def test_what_is_no_frame_or_no_message_harms_nothing(root: LocalTier, tie
                 tier.bus.send(subject, data)
         for tier in (root, east):
             depth = 0 if tier is root else 1
-            answer = unpack_answer((await tier.bus.request(f"ote.sync.{depth}.{SITE}", data, timeout=5)).data)
+            answer = unpack_answer((await tier.bus.request(f"ote.sync.{depth}.{SITE}", data, timeout=30)).data)
             assert answer.error is not None
             assert len(answer.error) < 500
     assert await whole_log(root, east, tiers[SITE]) == before
@@ -183,7 +183,7 @@ async def test_wrong_attributes_are_refused_one_by_one(root: LocalTier, tiers: T
         for subject in (f"ote.cmd.{SITE}", f"ote.under.{EAST}"):
             root.bus.send(subject, wire.pack([body]), wire.EVENTS_HEADERS)
         ship = Ship(epoch=PAPER_EPOCH, events=[body])
-        answer = await site.bus.request(f"ote.sync.1.{SITE}", ship.pack(), timeout=5)
+        answer = await site.bus.request(f"ote.sync.1.{SITE}", ship.pack(), timeout=30)
         assert unpack_answer(answer.data).error is None
     assert await whole_log(root, east, site) == before
     await works(root, tiers)
@@ -224,7 +224,7 @@ async def test_events_forged_for_another_source_are_refused(root: LocalTier, tie
     # On another's subject, and shipped by another.
     east.bus.send(f"ote.evt.command-succeeded.{EAST}.other", wire.pack([forged]), wire.EVENTS_HEADERS)
     ship = Ship(epoch=PAPER_EPOCH, events=[forged])
-    answer = await east.bus.request(f"ote.sync.1.{EAST}.other", ship.pack(), timeout=5)
+    answer = await east.bus.request(f"ote.sync.1.{EAST}.other", ship.pack(), timeout=30)
     assert unpack_answer(answer.data).error is None
     for tier in (root, east):
         assert await shared_events(tier) == before
@@ -257,7 +257,7 @@ async def test_what_clusters_say_of_themselves_may_be_nonsense(root: LocalTier, 
         assert clusters[f"{EAST}.c"]["shims"] == []
         assert not {path for path in clusters if "*" in path or " " in path}
         await tier.ask("status")
-    assert (await root.submit("tag:camera", "shop", wait=5))["summary"] == {"succeeded": 1}
+    assert (await root.submit("tag:camera", "shop", wait=30))["summary"] == {"succeeded": 1}
     with pytest.raises(NotFound):
         await root.submit("tag:b", "shop")
 
@@ -318,7 +318,7 @@ async def test_asks_of_wrong_numbers_are_answered_with_an_error_or_nothing(root:
     for ask in asks:
         for depth in (0, 1):
             try:
-                answer = await site.bus.request(f"ote.sync.{depth}.{EAST}.paper", ask.pack(), timeout=5)
+                answer = await site.bus.request(f"ote.sync.{depth}.{EAST}.paper", ask.pack(), timeout=30)
             except Unavailable as error:
                 pytest.fail(f"{ask} was not answered: {error}")
             assert unpack_answer(answer.data).events == []
@@ -333,7 +333,7 @@ async def test_who_asks_without_end_is_answered_so_much_at_once_and_others_as_ev
     ask = AskMail(epoch=PAPER_EPOCH, buckets=list(range(64)), held=[]).pack()
 
     async def once(_: int) -> str | None:
-        return unpack_answer((await tiers[SITE].bus.request(f"ote.sync.0.{SITE}", ask, timeout=20)).data).error
+        return unpack_answer((await tiers[SITE].bus.request(f"ote.sync.0.{SITE}", ask, timeout=30)).data).error
 
     answers = await asyncio.gather(*map(once, range(1_000)))
     refused = [error for error in answers if error is not None]
@@ -370,7 +370,7 @@ async def test_heartbeats_of_nobody_bring_nobody_to_life(root: LocalTier, tiers:
 
 async def test_a_fork_is_quarantined_and_told(root: LocalTier, tiers: Tiers) -> None:
     """A second event at a place that is taken."""
-    done = await root.submit("site", "shop", wait=5)
+    done = await root.submit("site", "shop", wait=30)
     await root.done(done["id"])
     life = tiers[SITE].runtime.log.epoch  # type: ignore[attr-defined]
     forged = raw(SUCCEEDED, SITE, {"command": done["id"], "result": "forged"}, epoch=life, seq=2)

@@ -24,7 +24,7 @@ async def test_results_go_ahead_of_a_backlog(tiers: Tiers) -> None:
             tx.append(Draft(SAMPLE, subjects.event(SAMPLE, SITE), {"value": number, "filler": "x" * 200}))
 
     await site.runtime.log.write(op)
-    done = await site.submit("site", "shop", wait=5)
+    done = await site.submit("site", "shop", wait=30)
     await site.done(done["id"])
     held = await site.runtime.log.read(lambda reader: reader.streams(SITE))
     await site.link.heal()

@@ -62,7 +62,7 @@ async def test_what_was_open_is_submitted_again_and_done_once(root: LocalTier, t
     told = await site.told("succeeded", SITE)
     assert [told.count(id) for id in [done, *waiting]] == [1, 1, 1, 1]
     await site.tells("received", SITE, [done, *waiting])
-    after = await root.submit(SITE, "after", wait=5)
+    after = await root.submit(SITE, "after", wait=30)
     assert after["summary"] == {"succeeded": 1}
 
 
@@ -77,9 +77,9 @@ async def test_a_target_that_lost_its_log_gets_its_history_again(root: LocalTier
     async def came_back() -> bool:
         return await site.told("received", SITE) == sent
 
-    await eventually(came_back, 10, what="its mail comes again, in order")
-    assert (await root.submit(SITE, "after", wait=10))["summary"] == {"succeeded": 1}
+    await eventually(came_back, what="its mail comes again, in order")
+    assert (await root.submit(SITE, "after", wait=30))["summary"] == {"succeeded": 1}
     assert (await root.clusters())[SITE]["state"] == before["state"]
-    objects = await site.submit(SITE, {"verb": "list", "args": {"kind": "ConfigMap"}}, wait=10)
+    objects = await site.submit(SITE, {"verb": "list", "args": {"kind": "ConfigMap"}}, wait=30)
     names = [item["metadata"]["name"] for item in objects["targets"][SITE]["result"]["items"]]
     assert names == sorted(["after", *(f"c{number}" for number in range(5))])

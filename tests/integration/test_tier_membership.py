@@ -61,7 +61,7 @@ async def test_a_cluster_that_stops_and_starts_is_not_refused(root: LocalTier, t
 
         await eventually(new_instance)
     assert "refused" not in await said(tiers[EAST], SITE)
-    assert (await root.submit("site", "shop", wait=5))["summary"] == {"succeeded": 1}
+    assert (await root.submit("site", "shop", wait=30))["summary"] == {"succeeded": 1}
 
 
 async def refused(tier: Tier) -> Answer:
@@ -72,7 +72,7 @@ async def refused(tier: Tier) -> Answer:
         link.update((await tier.ask("status"))["link"])
         return bool(link["state"] == "refused")
 
-    await eventually(told, 10)
+    await eventually(told)
     return link
 
 
@@ -102,14 +102,14 @@ async def test_a_second_living_cluster_with_the_same_path_is_refused(root: Local
         assert (row["tags"], row["state"]) == (before["tags"], "online")
         with pytest.raises(NotFound):
             await above.submit("tag:impostor", "shop")
-    done = await root.submit("site", "shop", wait=5)
+    done = await root.submit("site", "shop", wait=30)
     assert done["summary"] == {"succeeded": 1}
     await site.tells("succeeded", SITE, [done["id"]])
     await second.tells("received", SITE, [])
     # What it does by itself is its own affair.
-    own = await second.submit("site", "own", wait=5)
+    own = await second.submit("site", "own", wait=30)
     assert own["summary"] == {"succeeded": 1}
-    marked = await root.submit("site", "marked", wait=5)
+    marked = await root.submit("site", "marked", wait=30)
     await root.done(marked["id"])
     for above in (root, east):
         assert {event["epoch"] for event in await above.log(source=SITE)} == {site.runtime.log.epoch}  # type: ignore[attr-defined]
@@ -124,9 +124,9 @@ async def test_the_second_is_admitted_when_the_first_is_gone(root: LocalTier, ti
     async def taken_over() -> bool:
         return (await root.clusters())[SITE]["tags"] == ["spare"]
 
-    await eventually(taken_over, 10)
+    await eventually(taken_over)
     assert (await second.ask("status"))["link"]["state"] == "up"
-    assert (await root.submit("tag:spare", "shop", wait=5))["summary"] == {"succeeded": 1}
+    assert (await root.submit("tag:spare", "shop", wait=30))["summary"] == {"succeeded": 1}
 
 
 async def test_the_first_is_refused_when_it_comes_back_and_another_has_its_path(root: LocalTier, tiers: Tiers) -> None:
@@ -139,7 +139,7 @@ async def test_the_first_is_refused_when_it_comes_back_and_another_has_its_path(
     await first.link.heal()
     link = await refused(first)
     assert second.info["instance"] in link["reason"]
-    done = await root.submit("site", "shop", wait=5)
+    done = await root.submit("site", "shop", wait=30)
     assert done["summary"] == {"succeeded": 1}
     await second.tells("succeeded", SITE, [done["id"]])
     assert done["id"] not in await first.told("received", SITE)
@@ -148,7 +148,7 @@ async def test_the_first_is_refused_when_it_comes_back_and_another_has_its_path(
 async def test_two_tiers_on_one_directory_are_refused_at_start(root: LocalTier, tiers: Tiers) -> None:
     with pytest.raises(OteError, match="another tier runs on"):
         await tiers.grow(SITE, tiers[EAST], state=tiers[SITE].state, wait=False)
-    assert (await root.submit("site", "shop", wait=5))["summary"] == {"succeeded": 1}
+    assert (await root.submit("site", "shop", wait=30))["summary"] == {"succeeded": 1}
 
 
 async def test_a_parent_that_starts_again_knows_its_children(root: LocalTier, tiers: Tiers) -> None:
@@ -158,7 +158,7 @@ async def test_a_parent_that_starts_again_knows_its_children(root: LocalTier, ti
     await east.start()
     await root.sees(EAST, "online", 15)
     await east.sees(SITE, "online", 15)
-    assert (await root.submit("site", "shop", wait=10))["summary"] == {"succeeded": 1}
+    assert (await root.submit("site", "shop", wait=30))["summary"] == {"succeeded": 1}
 
 
 async def test_many_join_at_once(tiers: Tiers, tmp_path: Path) -> None:
@@ -167,5 +167,5 @@ async def test_many_join_at_once(tiers: Tiers, tmp_path: Path) -> None:
     await asyncio.gather(*(tiers.grow(path, root, tags=["many"], wait=False) for path in names))
     for path in names:
         await root.sees(path, "online")
-    done = await root.submit("tag:many", "shop", wait=10)
+    done = await root.submit("tag:many", "shop", wait=30)
     assert (done["summary"], list(done["targets"])) == ({"succeeded": 12}, sorted(names))

@@ -47,7 +47,7 @@ async def nats(root: LocalTier) -> AsyncIterator[Client]:
         yield connection
 
 
-async def req(connection: Client, name: str, body: Any, timeout: float = 5.0) -> tuple[Any, dict[str, str]]:
+async def req(connection: Client, name: str, body: Any, timeout: float = 30.0) -> tuple[Any, dict[str, str]]:
     """The answer of `nats req ote.local.<name> BODY`: its JSON, and its headers."""
     (answer,) = await nats_cli.request(connection, f"ote.local.{name}", json.dumps(body), timeout=timeout)
     return json.loads(answer.data), answer.headers or {}
@@ -57,10 +57,10 @@ async def test_a_command_by_req_alone(nats: Client) -> None:
     accepted, headers = await req(nats, "submit", {"to": "tag:camera", "do": config("shop")})
     assert (accepted["state"], accepted["targets"]) == ("accepted", ["root.site"])
     assert headers["Content-Type"] == "application/json"
-    done, _ = await req(nats, "command", {"id": accepted["id"], "wait": 5}, timeout=10)
+    done, _ = await req(nats, "command", {"id": accepted["id"], "wait": 30}, timeout=40)
     while done["summary"] != {"succeeded": 1}:
-        done, _ = await req(nats, "command", {"id": accepted["id"], "wait": 5}, timeout=10)
-    waited, _ = await req(nats, "submit", {"to": "site", "do": config("shop"), "wait": 5}, timeout=10)
+        done, _ = await req(nats, "command", {"id": accepted["id"], "wait": 30}, timeout=40)
+    waited, _ = await req(nats, "submit", {"to": "site", "do": config("shop"), "wait": 30}, timeout=40)
     assert waited["targets"]["root.site"]["result"]["objects"][0]["result"] == "unchanged"
 
 
@@ -113,7 +113,7 @@ async def test_micro_stats_count_requests_and_errors(nats: Client) -> None:
 async def test_a_shell_line_behind_nats_reply_is_a_shim(root: LocalTier, tiers: Tiers) -> None:
     async with nats_cli.client(tiers["root.site"].info["nats"]) as connection:
         await nats_cli.reply(connection, "ote.local.shim.shell", command=ECHO)
-        done = await root.submit("site", {"shim": "shell", "verb": "where"}, wait=10)
+        done = await root.submit("site", {"shim": "shell", "verb": "where"}, wait=30)
         assert done["targets"]["root.site"]["result"] == "ote.local.shim.shell"
 
 

@@ -63,7 +63,7 @@ async def forgotten(tiers: Tiers, *ids: str) -> None:
             assert not left, (path, left)
         return True
 
-    await eventually(gone, 20, what="the past is compacted away everywhere")
+    await eventually(gone, what="the past is compacted away everywhere")
 
 
 async def in_step(tiers: Tiers) -> None:
@@ -80,7 +80,7 @@ async def in_step(tiers: Tiers) -> None:
             assert streams[0].items() <= streams[1].items(), (below, above)
         return True
 
-    await eventually(same, 20, what="the tiers are in step")
+    await eventually(same, what="the tiers are in step")
 
 
 async def whole(tiers: Tiers) -> None:
@@ -139,7 +139,7 @@ async def test_an_open_command_stays_however_long_it_takes(tree: Tiers) -> None:
     await local(tree, SITE).link.heal()
     for id in (waiting, *ids):
         await tree["root"].done(id, 20)
-    await eventually(lambda: _is_done(tree, alone), 20, what="what was done alone is known above")
+    await eventually(lambda: _is_done(tree, alone), what="what was done alone is known above")
     await whole(tree)
 
 
@@ -160,7 +160,7 @@ async def test_an_ancestor_that_lost_its_log_is_in_step_again(tree: Tiers, path:
         finals = [await local(tree, path).runtime.log.read(lambda reader, id=id: reader.target(id, SITE)) for id in ids]
         return all(row is not None and row.state == "succeeded" for row in finals)
 
-    await eventually(told, 20, what="it has the finals of its earlier life from the site that wrote them")
+    await eventually(told, what="it has the finals of its earlier life from the site that wrote them")
     more = await send(tree, 3)
     await forgotten(tree, *more)
     shipped = local(tree, SITE).controller.asker.shipped.events

@@ -25,9 +25,9 @@ async def retry(tier: LocalTier, id: str, **more: object) -> Answer:
 async def test_what_failed_is_submitted_anew_with_its_cause(tiers: Tiers) -> None:
     root = await tiers.grow("root", shims=())
     await tiers.grow(SITE, root)
-    failed = await root.submit("site", GET, key="shop", lane="a", ttl=60, wait=5)
+    failed = await root.submit("site", GET, key="shop", lane="a", ttl=60, wait=30)
     await root.becomes(failed["id"], SITE, "failed")
-    await root.submit("site", "shop", wait=5)
+    await root.submit("site", "shop", wait=30)
     new = new_id()
     answer = await retry(root, failed["id"], new=new, actor="ann")
     assert answer == {"id": new, "target": SITE, "retries": failed["id"]}

@@ -25,7 +25,7 @@ async def root(tiers: Tiers) -> LocalTier:
 
 async def tag(tier: LocalTier, path: str | None = None, **more: Any) -> Answer:
     body = {"wait": 10, **more} | ({"path": path} if path else {})
-    answer = await tier.ask("tag", body, timeout=20)
+    answer = await tier.ask("tag", body, timeout=30)
     messages.CommandAnswer.model_validate(answer)
     return answer
 
@@ -46,7 +46,7 @@ async def test_a_cluster_changes_its_own_tags(root: LocalTier, tiers: Tiers) -> 
     for tier in (site, tiers[EAST], root):
         await carries(tier, SITE, "night", "zone=us")
     for selector in ("tag:night", "tag:zone=us"):
-        assert (await root.submit(selector, "shop", wait=5))["summary"] == {"succeeded": 1}
+        assert (await root.submit(selector, "shop", wait=30))["summary"] == {"succeeded": 1}
         assert list((await root.ask("ask", {"to": selector, "do": {"verb": "list"}}))["answers"]) == [SITE]
     for gone in ("tag:camera", "tag:zone=eu"):
         with pytest.raises(NotFound):
@@ -100,7 +100,7 @@ async def test_a_tag_from_above_waits_for_a_cluster_that_is_away(root: LocalTier
 async def test_many_at_once_and_tiers_that_only_route(root: LocalTier, tiers: Tiers) -> None:
     await tiers[EAST].link.heal()
     do = {"shim": "tier", "verb": "tag", "args": {"set": {"fleet": "blue"}}}
-    done = await root.submit(">", do, wait=10)
+    done = await root.submit(">", do, wait=30)
     assert (done["summary"], list(done["targets"])) == ({"succeeded": 3}, ["root", EAST, SITE])
     for path, tags in (("root", ["fleet=blue"]), (EAST, ["fleet=blue"]), (SITE, ["camera", "fleet=blue", "zone=eu"])):
         await carries(root, path, *tags)
@@ -134,7 +134,7 @@ async def test_what_is_no_tag_is_refused(tiers: Tiers, body: Answer, field: str)
         await site.ask("tag", {"set": {"zone": "eu"}, "path": "site.x"})
     # A command that was not checked at its origin is checked where it is done.
     if "path" not in body:
-        done = await site.submit("site", {"shim": "tier", "verb": "tag", "args": body}, wait=5)
+        done = await site.submit("site", {"shim": "tier", "verb": "tag", "args": body}, wait=30)
         assert done["targets"]["site"]["error"]["code"] == "bad-request"
-    other = await site.submit("site", {"shim": "tier", "verb": "reboot"}, wait=5)
+    other = await site.submit("site", {"shim": "tier", "verb": "reboot"}, wait=30)
     assert other["targets"]["site"]["error"]["code"] == "unknown-verb"

@@ -49,7 +49,7 @@ async def test_a_command_goes_once_by_the_narrowest_subject(root: LocalTier) -> 
     tap = await Tap(root.bus).listen(*MAIL)
     for to, subject in WAYS.items():
         tap.messages.clear()
-        done = await root.submit(to, "shop", wait=5)
+        done = await root.submit(to, "shop", wait=30)
         assert set(done["summary"]) == {"succeeded"}
         assert [travelled for travelled, _ in tap.messages] == [subject], to
         (event,) = [Event.decode(body) for body in wire.unpack(tap.messages[0][1])]
@@ -59,7 +59,7 @@ async def test_a_command_goes_once_by_the_narrowest_subject(root: LocalTier) -> 
 
 async def test_a_received_travels_with_the_final_that_was_committed_with_it(root: LocalTier) -> None:
     tap = await Tap(root.bus).listen(f"ote.evt.*.{SITE1}")
-    id = (await root.submit("site1", "shop", wait=5))["id"]
+    id = (await root.submit("site1", "shop", wait=30))["id"]
 
     def said() -> list[tuple[str, list[str]]]:
         frames = [(subject, [Event.decode(body) for body in wire.unpack(data)]) for subject, data in tap.messages]
@@ -96,9 +96,9 @@ async def test_of_one_commit_finals_go_first_and_objects_last(root: LocalTier, t
 
 
 async def test_each_addressee_has_its_own_number_and_the_life_of_its_log(root: LocalTier, tiers: Tiers) -> None:
-    await root.submit("site1", "one", wait=5)
+    await root.submit("site1", "one", wait=30)
     tap = await Tap(root.bus).listen(*MAIL)
-    await root.submit("tag:camera", "two", wait=5)
+    await root.submit("tag:camera", "two", wait=30)
     (event,) = [Event.decode(body) for body in wire.unpack(tap.messages[0][1])]
     lives = {path: tiers[path].runtime.log.epoch for path in (SITE1, SITE2)}  # type: ignore[attr-defined]
     assert [tuple(to) for to in event.to] == [(SITE1, 2, lives[SITE1]), (SITE2, 1, lives[SITE2])]
@@ -127,7 +127,7 @@ async def test_a_command_does_not_go_down_where_nobody_needs_it(root: LocalTier,
     async def grown(to: str) -> dict[str, int]:
         """How many bytes went down each link; the body has 200 KB."""
         before = {path: link.down.sent for path, link in links.items()}
-        done = await root.submit(to, config("shop", **BIG), wait=10)
+        done = await root.submit(to, config("shop", **BIG), wait=30)
         assert set(done["summary"]) == {"succeeded"}
         return {path: link.down.sent - before[path] for path, link in links.items()}
 
@@ -144,7 +144,7 @@ async def test_a_command_does_not_go_down_where_nobody_needs_it(root: LocalTier,
 
 
 async def test_results_go_up_and_to_no_sibling(root: LocalTier, tiers: Tiers) -> None:
-    done = await root.submit("site1", "shop", wait=5)
+    done = await root.submit("site1", "shop", wait=30)
     await root.done(done["id"])
     for above in (root, tiers["root.east"], tiers[SITE1]):
         await eventually(lambda above=above: _said(above, SITE1, done["id"]))  # type: ignore[misc]
@@ -174,7 +174,7 @@ async def test_commands_of_one_origin_are_received_in_its_order_whatever_way_the
 async def test_receipts_tell_each_step_with_its_time(root: LocalTier, tiers: Tiers) -> None:
     cell, way = f"{SITE1}.cell", ["root.east", SITE1]
     await tiers.grow(cell, tiers[SITE1])
-    sent = await root.submit("cell", "shop", wait=5)
+    sent = await root.submit("cell", "shop", wait=30)
 
     async def stored_on_the_way() -> bool:
         return set((await root.target(sent["id"], cell))["receipts"].get("stored", {})) == set(way)
@@ -194,7 +194,7 @@ async def test_receipts_tell_each_step_with_its_time(root: LocalTier, tiers: Tie
 async def test_only_clusters_with_the_needed_shim_are_addressees(root: LocalTier, tiers: Tiers) -> None:
     await tiers.grow("root.west.site4", tiers["root.west"], tags=["zone=eu"], shims=["helm", "local"])
     do = {**config("shop"), "shim": "local"}
-    everywhere = await root.submit("root.>", do, wait=5)
+    everywhere = await root.submit("root.>", do, wait=30)
     assert list(everywhere["targets"]) == [SITE1, SITE2, SITE3, "root.west.site4"]
     helm = await root.ask("resolve_selector", {"select": "root.>", "shim": "helm"})
     assert helm["targets"] == ["root.west.site4"]
@@ -265,6 +265,6 @@ async def test_a_tag_that_changes_while_a_command_flies_changes_nothing(root: Lo
 
     await eventually(changed)
     tap = await Tap(root.bus).listen(*MAIL)
-    again = await root.submit("tag:mast", "shop", wait=5)
+    again = await root.submit("tag:mast", "shop", wait=30)
     assert again["summary"] == {"succeeded": 1}
     assert Counter(subject for subject, _ in tap.messages) == {f"ote.cmd.{SITE2}": 1}

@@ -33,7 +33,7 @@ async def root(tiers: Tiers) -> LocalTier:
 
 async def works(root: Tier, count: int = 1) -> None:
     for _ in range(count):
-        done = await root.submit(SITE, "shop", wait=10)
+        done = await root.submit(SITE, "shop", wait=30)
         assert done["summary"] == {"succeeded": 1}
 
 
@@ -44,7 +44,7 @@ async def shown(url: str) -> int:
         parts = urlsplit(url)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        with socket.create_connection((parts.hostname, parts.port), timeout=5) as plain:
+        with socket.create_connection((parts.hostname, parts.port), timeout=30) as plain:
             # The server says who it is before it speaks TLS; byte by byte, so that nothing else is taken.
             while plain.recv(1) != b"\n":
                 pass

@@ -32,7 +32,7 @@ def ote(root: LocalTier, tmp_path: Path) -> Ote:
 
 async def to_all(root: LocalTier, verb: str, *manifests: Any, **args: Any) -> str:
     do = {"verb": verb, "args": {"manifests": list(manifests), **args}}
-    answer = await root.submit("tag:site", do, wait=10)
+    answer = await root.submit("tag:site", do, wait=30)
     assert answer["summary"] == {"succeeded": 2}, answer
     return str(answer["id"])
 
@@ -129,7 +129,7 @@ class TestUndo:
     async def test_what_another_manager_owns_stays(self, root: LocalTier) -> None:
         await run(root, "apply", manifest("a", v="1"), to=ONE)
         do = {"verb": "apply", "args": {"manifest": manifest("a", w="2"), "fieldManager": "other"}}
-        id = (await root.submit(ONE, do, wait=10))["id"]
+        id = (await root.submit(ONE, do, wait=30))["id"]
         await knows(root, {"a": {"v": "1", "w": "2"}}, ONE)
         await undone(root, id)
         await knows(root, {"a": {"v": "1"}}, ONE)
@@ -160,7 +160,7 @@ class TestUndo:
     async def test_what_had_no_effect_needs_nothing(self, root: LocalTier) -> None:
         first = await to_all(root, "apply", manifest("a"))
         again = await to_all(root, "apply", manifest("a"))
-        failed = await root.submit("tag:site", {"verb": "delete", "args": {"manifest": manifest("z")}}, wait=10)
+        failed = await root.submit("tag:site", {"verb": "delete", "args": {"manifest": manifest("z")}}, wait=30)
         await both(root, {"a": {}})
         for id, why in ((again, "as it was before"), (failed["id"], "no effect there: failed")):
             answer = await undone(root, id)
@@ -191,7 +191,7 @@ class TestUndo:
         assert "has not told" in await reasons(silent)
         with pytest.raises(NotFound):
             await root.ask("undo", {"id": "01939a3c-0000-7000-8000-000000000001"})
-        listed = (await root.submit(TWO, {"verb": "list", "args": {}}, wait=10))["id"]
+        listed = (await root.submit(TWO, {"verb": "list", "args": {}}, wait=30))["id"]
         with pytest.raises(Refused, match="only apply and delete"):
             await root.ask("undo", {"id": listed})
 

@@ -32,24 +32,24 @@ class Api:
         assert self._bus is not None, f"{self.path} is not up"
         return self._bus
 
-    async def ask(self, name: str, body: Mapping[str, Any] | None = None, *, timeout: float = 10.0) -> Answer:
+    async def ask(self, name: str, body: Mapping[str, Any] | None = None, *, timeout: float = 20.0) -> Answer:
         """The answer of `ote.local.<name>`, or the OteError that it answered."""
         return await self.bus.call(subjects.local(name), body or {}, timeout=timeout)
 
     async def submit(self, to: str, do: Mapping[str, Any] | str, **more: Any) -> Answer:
         """Submits; `do` may be the name of a configuration to apply."""
         body = {"to": to, "do": config(do) if isinstance(do, str) else do, **more}
-        return await self.ask("submit", body, timeout=10.0 + more.get("wait", 0.0))
+        return await self.ask("submit", body, timeout=30.0 + more.get("wait", 0.0))
 
     async def command(self, id: str, **more: Any) -> Answer:
-        return await self.ask("command", {"id": id, **more}, timeout=10.0 + more.get("wait", 0.0))
+        return await self.ask("command", {"id": id, **more}, timeout=30.0 + more.get("wait", 0.0))
 
     async def target(self, id: str, path: str) -> Answer:
         """One target of a command."""
         targets: dict[str, Answer] = (await self.command(id))["targets"]
         return targets[path]
 
-    async def done(self, id: str, deadline: float = 10.0) -> Answer:
+    async def done(self, id: str, deadline: float = 30.0) -> Answer:
         """The command once every target is final."""
 
         async def all_final() -> Answer | None:
@@ -58,7 +58,7 @@ class Api:
 
         return await eventually(all_final, deadline, what=f"{id} is final at {self.path}") or {}
 
-    async def becomes(self, id: str, path: str, state: str, deadline: float = 10.0) -> Answer:
+    async def becomes(self, id: str, path: str, state: str, deadline: float = 30.0) -> Answer:
         """The target once this tier holds it to be in this state."""
         found: Answer = {}
 
@@ -75,7 +75,7 @@ class Api:
         """The clusters of one page, by path."""
         return {row["path"]: row for row in (await self.ask("clusters", request))["clusters"]}
 
-    async def sees(self, path: str, state: str, deadline: float = 10.0) -> Answer:
+    async def sees(self, path: str, state: str, deadline: float = 30.0) -> Answer:
         """The cluster once this tier holds it to be in this state, and has heard from it who it is: what its parent
         says of it may come before."""
 

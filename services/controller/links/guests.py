@@ -24,6 +24,7 @@ from bus.event import Draft, format_time
 from bus.types import OFFLINE, ONLINE
 from services.controller.hush import Hush
 from services.controller.links.kin import Kin
+from services.tier.mail import is_first
 from services.tier.runtime import Runtime
 
 logger = structlog.get_logger()
@@ -73,9 +74,17 @@ class Guests:
         self.present: dict[str, Guest] = {}
         #: Of whom it was said that they are offline, and not that they are back: also of those that left meanwhile.
         self._gone: set[str] = set()
+        #: Of whom this life of the log has said last whether they are there.
+        self._judged: set[str] = set()
 
     async def start(self) -> None:
-        """Listens at the door."""
+        """Takes up what was said of guests before, and listens at the door."""
+        me, tree = self._runtime.path, self._runtime.path.partition(".")[0]
+        rows = await self._runtime.log.read(lambda reader: reader.clusters(tree))
+        # Of a guest from elsewhere only the words of this tier are in its log, and none of where it is.
+        strangers = [row for row in rows if row.parent != me and row.path != me and row.attached_to in (None, me)]
+        self._gone = {row.path for row in strangers if row.state == "offline"}
+        self._judged = {row.path for row in strangers if row.judged == self._runtime.log.epoch}
         await self._runtime.bus.subscribe(subjects.guests_of(self._runtime.path), self._on_knock)
 
     def _on_knock(self, message: Message) -> None:
@@ -105,11 +114,16 @@ class Guests:
             known = self.present[knock.path] = Guest(knock, _time(0), 0.0)
         known.knock, known.heard = knock, time.monotonic()
         known.state = "online"
-        if knock.path in self._gone:
+        if self._is_unsaid(knock.path):
             # Who left and came back may have no new word of its own on where it is.
             self._gone.discard(knock.path)
             self._say(ONLINE, {"path": knock.path, "attached_to": self._runtime.path}, known)
         return Welcome(admitted=True, guests=len(self.present), most=most)
+
+    def _is_unsaid(self, path: str) -> bool:
+        """Whether others may hold it to be offline by the word of this tier: what an earlier life of its log said last
+        is not known for certain here."""
+        return path in self._gone or not (is_first(self._runtime.log.epoch) or path in self._judged)
 
     def _objection(self, path: str) -> str | None:
         most = self._runtime.settings.guests
@@ -136,6 +150,7 @@ class Guests:
 
     def _say(self, kind: str, data: dict[str, Any], guest: Guest) -> None:
         """Its word counts as far as it knew where the guest said that it is."""
+        self._judged.add(guest.knock.path)
         data["of"] = {"epoch": guest.knock.epoch, "seq": guest.knock.seq}
         self._runtime.append_later(Draft(type=kind, subject=subjects.event(kind, self._runtime.path), data=data))
 
