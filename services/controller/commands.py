@@ -54,7 +54,7 @@ class Commands:
             paths = self.addressees(order.selector, order.do.get("shim"))
         except NotFound:
             # Who has come a moment ago may be seen already, and not be here yet.
-            await self._runtime.log.flush()
+            await self._runtime.catch_up()
             await self._registry.refresh()
             paths = self.addressees(order.selector, order.do.get("shim"))
         targets = [Target(path, self._registry.epoch(path)) for path in paths]
@@ -211,7 +211,7 @@ class Commands:
 
     async def retry(self, request: RetryRequest) -> dict[str, Any]:
         """Tries a command again at one target: what is in doubt under its own id, else as a new command."""
-        await self._runtime.log.flush()
+        await self._runtime.catch_up()
 
         def read(reader: Reader[Event]) -> Order | None:
             command, row = reader.command(request.id), reader.target(request.id, request.target)

@@ -62,8 +62,8 @@ class Membership:
         #: The children whose links a sibling passes on, and which.
         self.relayed: dict[str, str] = {}
         self._coming: set[str] = set()
-        #: In which life of this log it was last said that they are there.
-        self._said: dict[str, str] = {}
+        #: In which life of this log it was last said that they are there, and of which life of theirs.
+        self._said: dict[str, tuple[str, str]] = {}
         self._hush = Hush()
         #: Who was refused last, for each path: a newcomer that goes on asking is recorded once.
         self._refused: dict[str, str] = {}
@@ -210,15 +210,16 @@ class Membership:
             self._runtime.spawn(self._say_there(path), f"online {path}")
 
     def _is_unsaid(self, row: ClusterRow) -> bool:
-        """Whether this log has begun another life since it was said that the child is there: what the earlier life said
-        last is not known for certain here, and others may hold more of it."""
+        """Whether this log or the child's has begun another life since it was said that the child is there: what the
+        earlier life said last is not known for certain here, and others may hold more of it."""
         life = self._runtime.log.epoch
-        return not is_first(life) and life not in (row.judged, self._said.get(row.path))
+        said, of = self._said.get(row.path, ("", ""))
+        return (not is_first(life) and life not in (row.judged, said)) or (not is_first(row.epoch) and row.epoch != of)
 
     async def _say_there(self, path: str) -> None:
         """Records the first and every other coming."""
         row = self._registry.snapshot.rows.get(path)
-        self._said[path] = self._runtime.log.epoch
+        self._said[path] = self._runtime.log.epoch, row.epoch if row is not None else ""
         kind = JOINED if row is None or row.attached_to is None else ONLINE
         data = {"path": path, "attached_to": self._me, **self._of(path)}
         try:
@@ -266,7 +267,9 @@ class Membership:
     def _of(self, path: str) -> dict[str, Any]:
         """How far this tier knew the child's own words on where it is."""
         row = self._registry.snapshot.rows.get(path)
-        return {"of": {"epoch": row.moved[0], "seq": row.moved[1]}} if row is not None and row.moved[1] else {}
+        if row is None or (not row.moved[1] and is_first(row.epoch)):
+            return {}
+        return {"of": {"epoch": row.moved[0], "seq": row.moved[1]}}
 
     def _expected(self) -> Sequence[str]:
         """The children that this tier holds to be online, and here."""

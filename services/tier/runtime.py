@@ -140,9 +140,20 @@ class Runtime:
                 await self.log.flush()
             return await self.log.write(op)
         except StoreError as error:
-            self.trouble = str(error)
-            hint = f"{error.hint}; " if error.hint else ""
-            raise Unavailable(str(error), hint=f"{hint}what was accepted before is safe") from error
+            raise self._unwritten(error) from error
+
+    async def catch_up(self) -> None:
+        """Returns when all that came before is in the log, also copies that were put aside. Unavailable if it can not
+        be written."""
+        try:
+            await self.log.flush()
+        except StoreError as error:
+            raise self._unwritten(error) from error
+
+    def _unwritten(self, error: StoreError) -> Unavailable:
+        self.trouble = str(error)
+        hint = f"{error.hint}; " if error.hint else ""
+        return Unavailable(str(error), hint=f"{hint}what was accepted before is safe")
 
     async def look(self, query: Callable[[Reader[Event]], T]) -> T:
         """The answer to what a person asks, over all that was done before. When the log can not be written it is

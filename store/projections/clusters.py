@@ -71,7 +71,7 @@ class Clusters:
     """Folds what clusters and the tiers above them say; the tier `source` itself is online."""
 
     name = "clusters"
-    version = 3
+    version = 4
     tables = (CLUSTERS, WHEREABOUTS)
     types = frozenset({ANNOUNCED, ATTACHED, JOINED, ONLINE, OFFLINE})
 
@@ -148,7 +148,13 @@ def _judged(cluster: Cluster, where: Whereabouts, event: Entry) -> bool:
     place = (event.epoch, event.seq or 0)
     if event.source == cluster.judge and place <= (cluster.judged_epoch, cluster.judged_seq):
         return False
-    if where.seq and (event.source != cluster.attached_to or _known(event) < (where.epoch, where.seq)):
+    known = _known(event)
+    # Who knows of a later life of the cluster knows more of where it is than the cluster's own words that are here.
+    if (
+        where.seq
+        and known[0] <= where.epoch
+        and (event.source != cluster.attached_to or known < (where.epoch, where.seq))
+    ):
         return False
     if event.type == OFFLINE:
         if cluster.attached_to not in (None, event.source):

@@ -306,6 +306,27 @@ class TestClusters:
         await record(log, moved, late)
         assert await state() == ("online", B, "t4")
 
+    async def test_that_begin_another_life_are_where_its_judge_says(self, log: Log[Event]) -> None:
+        """Its parent has not heard where the earlier life was last; what it says may come before the cluster's word."""
+
+        async def where() -> tuple[str, str | None]:
+            row = await log.read(lambda r: r.cluster("root.east.a.x"))
+            assert row is not None
+            return row.state, row.attached_to
+
+        path, a, b = "root.east.a.x", Source(A), Source(B)
+        before, after = Source(path), Source(path, LATER)
+        moved = before.seal(cluster("attached", path, attached_to=B))
+        gone = b.seal(cluster("offline", path, since="t1", of={"epoch": moved.epoch, "seq": moved.seq}))
+        await record(log, a.seal(cluster("joined", path, attached_to=A)), moved, gone)
+        assert await where() == ("offline", B)
+        await record(log, a.seal(cluster("online", path, attached_to=A, of={"epoch": LATER, "seq": 0})))
+        assert await where() == ("online", A)
+        await record(log, after.seal(cluster("announced", path, tags={})), before.seal(cluster("attached", path)))
+        late = before.seal(cluster("attached", path, attached_to=B))
+        await record(log, late, b.seal(cluster("offline", path, since="t2", of={"epoch": late.epoch, "seq": late.seq})))
+        assert await where() == ("online", A), "who speaks of the earlier life knows nothing of this one"
+
     async def test_that_have_moved_are_judged_where_they_say_they_are(self, log: Log[Event]) -> None:
         async def where() -> tuple[str, str | None]:
             row = await log.read(lambda r: r.cluster("root.east.a.x"))

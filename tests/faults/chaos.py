@@ -73,7 +73,8 @@ class Chaos:
         self._tell("root", path, "move", {"parent": parent})
 
     def _tell(self, origin: str, target: str, verb: str, args: dict[str, Any]) -> None:
-        self._world.load.soon(origin, target, {"shim": "tier", "verb": verb, "args": args})
+        # A tier that has lost its log knows nobody until they are heard again.
+        self._world.load.soon(origin, target, {"shim": "tier", "verb": verb, "args": args}, maybe=True)
 
     async def _ask(self, path: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
         """Its answer; nothing if it has none, or says no."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bus.errors import Unavailable
+from bus.errors import NotFound, Unavailable
 from bus.event import new_id, parse_time
 from tests.faults import disks
 from tests.faults.kit import ONCE, Tier
@@ -63,6 +63,32 @@ async def test_a_tier_without_room_refuses_commands_and_says_why(shared: World) 
     await eventually(lambda: shared.done(accepted), what="it accepts and carries out commands again")
     assert await trouble(tier) is None
     await shared.at_rest()
+
+
+UNKNOWN = {
+    "submit": {"id": new_id(), "to": "tag:nobody", "do": local(new_id(), 0)},
+    "retry": {"id": new_id(), "target": "root.a.x"},
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+async def test_a_tier_without_room_says_so_also_of_what_it_does_not_know(shared: World, name: str) -> None:
+    """It looks again, over copies that wait for the disk, before it says that there is no such thing."""
+    tier = shared["root.a"]
+    with no_room(tier):
+        shared.load.burst()
+        await eventually(lambda: _is_unwritten(tier, name), what="it says that the log can not be written")
+    await shared.at_rest()
+
+
+async def _is_unwritten(tier: Tier, name: str) -> bool:
+    try:
+        await tier.call(name, UNKNOWN[name], ONCE)
+    except NotFound:
+        return False  # the copies have not come yet
+    except Unavailable as error:
+        return "the log was not written" in error.message
+    raise RuntimeError("it is accepted")
 
 
 @pytest.mark.parametrize("path", ["root", "root.a", "root.a.x"])

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from bus import subjects
 from bus.event import Draft, Event
 from bus.sync import Mark
-from bus.types import ANNOUNCED, FINALS, IN_DOUBT, MAIL, RENEWED, SUBMITTED
+from bus.types import ANNOUNCED, ATTACHED, FINALS, IN_DOUBT, MAIL, RENEWED, SUBMITTED
 from services.controller.delivery import submission
 from services.controller.delivery.repair import PAGE_BYTES, Page
 from services.controller.delivery.submission import OPEN
@@ -272,8 +272,8 @@ def retell(tx: Tx[Event], forks: Iterable[Event]) -> int:
 
 
 def _say_again(tx: Tx[Event], events: Iterable[Event]) -> int:
-    """Mail is submitted again by other rules, and who this cluster is it says anyway."""
-    said = [event for event in events if event.type not in MAIL and event.type != ANNOUNCED]
+    """Mail is submitted again by other rules; who this cluster is, and where, it says anyway."""
+    said = [event for event in events if event.type not in (*MAIL, ANNOUNCED, ATTACHED)]
     for event in said:
         tx.append(Draft(event.type, event.subject, event.data, event.cause, event.actor, time=event.time))
     return len(said)

@@ -59,15 +59,17 @@ class Deeds:
         self._decider = decider
         self._own = paths.parent(runtime.path)
         self._under_way = False
-        #: (host, the sibling by way of which) that this tier has named last as where it is.
+        #: (host, the sibling by way of which) that this tier has named last as where it is, and the life of its log in
+        #: which it did.
         self._said: tuple[str, str | None] = (self._own or "", None)
+        self._said_in = ""
 
     async def start(self) -> None:
         """Takes up what was said before."""
         said = await self._runtime.log.read(places.whereabouts)
         row = await self._runtime.log.read(lambda reader: reader.cluster(self._runtime.path))
         if said is not None and row is not None and row.moved[1]:
-            self._said = said.attached_to, said.via
+            self._said, self._said_in = (said.attached_to, said.via), said.epoch
             self._visit.said(*row.moved)
         await self._pulse.listen(self._uplink.route.host)
 
@@ -123,10 +125,12 @@ class Deeds:
                     await self._uplink.look()
 
     async def _say_where(self) -> None:
-        """Its own word on where it is, when that has changed: all above know from it who judges this tier."""
+        """Its own word on where it is, when that has changed: all above know from it who judges this tier. A life of
+        its log begins at its parent."""
         host, via = self._uplink.route.host, self._uplink.via
         self._runtime.via = via
-        if (host, via) == self._said:
+        is_said = self._said_in == self._runtime.log.epoch or (host, via) == (self._own, None)
+        if (host, via) == self._said and is_said:
             return
         data = {"path": self._runtime.path, "attached_to": host, "parent": self._own, "why": self._decider.why}
         data |= {"via": via} if via is not None else {}
@@ -137,7 +141,7 @@ class Deeds:
 
         event = await self._runtime.log.write(op)
         logger.warning("attached", to=host, via=via, why=self._decider.why)
-        self._said = host, via
+        self._said, self._said_in = (host, via), event.epoch
         self._visit.said(event.epoch, event.seq or 0)
         if host != self._own:
             # From here on the host can say, and is believed, that this tier is gone.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from bus.event import Addressee, Draft, Event
-from bus.types import SUBMITTED
+from bus.types import ATTACHED, RENEWED, SUBMITTED
 from services.controller.delivery import lives
 from services.controller.delivery.lives import Verdict
 from store.api import Stream, Tx
@@ -138,3 +138,15 @@ def test_lives_are_counted_as_far_as_who_gave_them_back_and_compacted_the_rest()
     do(mine, lambda tx: lives.settle(tx, ROOT, EPOCH, 7, LATER))
     assert do(mine, lambda tx: lives.count_as(tx, ROOT, EPOCH, theirs)) == 1
     assert mine.query(lambda log: log.streams(ME)) == {Stream(ME, EPOCH): 5}
+
+
+def test_where_an_earlier_life_was_is_not_said_again() -> None:
+    """It would be believed, being the latest word of the latest life."""
+    mine = MemoryLog[Event](ME, epoch=EPOCH)
+    host = Draft(type=ATTACHED, subject="ote.evt.cluster-attached.root.a", data={"path": ME, "attached_to": "root.b"})
+    fork = do(mine, lambda tx: tx.append(Draft(type="ote.test.sample.v1", subject="x", data={})))
+    do(mine, lambda tx: tx.append(host))
+    do(mine, lambda tx: lives.renew(tx, EPOCH, "forked"))
+    assert do(mine, lambda tx: lives.retell(tx, [fork])) == 1
+    said = [stored.event for stored in mine.query(lambda log: log.events()) if stored.event.epoch != EPOCH]
+    assert [event.type for event in said] == [RENEWED, "ote.test.sample.v1"]
