@@ -142,6 +142,8 @@ class World:
         return True
 
     async def _kept(self) -> bool:
+        for log in self.logs.values():
+            log.refresh()  # an origin that had lost its log may get back what it had sent after all else is at rest
         faults = [*strangers(self.logs), *misdirected(self.logs, self.load.acknowledged)]
         for path, counter in self.tree.counters.items():
             if path in self.losers:
