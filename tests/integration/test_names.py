@@ -1,4 +1,4 @@
-"""A path is who a cluster is: it does not change, and a machine that is joined under another name is another cluster."""
+"""A path is who a cluster is: it does not change, and who is joined under another name is another cluster."""
 
 from __future__ import annotations
 
