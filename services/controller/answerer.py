@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -32,12 +33,13 @@ from services.controller import door
 from services.controller.delivery import lives, positions, repair
 from services.controller.hush import Hush
 from services.controller.inbound import Inbound
+from services.controller.intake import Intake
 from services.controller.links.kin import Kin
 from services.controller.returns import take_back
 from services.controller.volume import Volume
 from services.tier.mail import is_first
 from services.tier.runtime import Runtime
-from store.api import Mailbox, Reader, Recorded, Stream, Tx
+from store.api import Mailbox, Reader, Recorded, Stream
 from store.errors import StoreError
 
 logger = structlog.get_logger()
@@ -88,6 +90,7 @@ class Answerer:
         self._asking: dict[str, asyncio.Future[_Digests]] = {}
         self._looking = asyncio.Lock()
         self._hush = Hush()
+        self._intake = Intake()
         #: How many questions of each are being answered.
         self._busy: Counter[str] = Counter()
         #: What repair has brought from below, and what it has carried there.
@@ -267,23 +270,24 @@ class Answerer:
         return {"events": page.bodies(), "more": page.more}
 
     async def _shipped(self, asker: str, ask: Ship) -> dict[str, object]:
-        """Stores what was shipped; the answer after the commit is the acknowledgement."""
-        events = repair.admissible(door.sound(ask.events, asker), asker)
-        events = self._inbound.guard.believed(events, f"repair of {asker}")
+        """Stores what was shipped; the answer after the last commit is the acknowledgement."""
         floors = repair.floors_below(ask.floors, asker)
+        # Up to a floor nothing comes any more: what is on the same page comes first.
+        await self._intake.take(asker, ask.events, partial(self._taken_in, asker))
+        if floors:
+            await self._runtime.log.write(lambda tx: tx.skip(floors, {}))
+            self._runtime.skips += 1
+        return {}
 
-        def op(tx: Tx[Event]) -> Recorded[Event]:
-            recorded = tx.record(events)
-            if floors:
-                tx.skip(floors, {})
-            return recorded
-
-        recorded = await self._runtime.log.write(op)
-        self._runtime.skips += bool(floors)
+    async def _taken_in(self, asker: str, bodies: list[bytes]) -> None:
+        events = repair.admissible(door.sound(bodies, asker), asker)
+        events = self._inbound.guard.believed(events, f"repair of {asker}")
+        if not events:
+            return
+        recorded = await self._runtime.log.write(lambda tx: tx.record(events), long=True)
         self.taken.add(len(recorded.new))
         self._inbound.after_record(recorded)
         self._runtime.observed.emit(recorded.new)
-        return {}
 
 
 def _greeting(reader: Reader[Event], asker: str, ask: Hello) -> dict[str, object]:
