@@ -25,6 +25,7 @@ from bus.sync import Hello
 from bus.types import ANNOUNCED, JOINED, OFFLINE, ONLINE, REFUSED_CLUSTER
 from services.controller import lag
 from services.controller.hush import Hush
+from services.controller.patience import rounds
 from services.controller.registry import Registry
 from services.tier import tagging
 from services.tier.mail import is_first
@@ -248,8 +249,7 @@ class Membership:
         self._look_at(path)
 
     async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(self._runtime.settings.heartbeat)
+        async for _ in rounds(self._runtime.settings.heartbeat):
             gone = [path for path in self._expected() if self._heard(path) < self._limit()]
             if not gone:
                 continue

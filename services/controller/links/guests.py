@@ -6,7 +6,6 @@ and judges whether it is there; what the guest does and what it is told is no af
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +23,7 @@ from bus.event import Draft, format_time
 from bus.types import OFFLINE, ONLINE
 from services.controller.hush import Hush
 from services.controller.links.kin import Kin
+from services.controller.patience import rounds
 from services.tier.mail import is_first
 from services.tier.runtime import Runtime
 
@@ -138,8 +138,7 @@ class Guests:
     async def run(self) -> None:
         """Notices who is silent."""
         settings = self._runtime.settings
-        while True:
-            await asyncio.sleep(settings.heartbeat)
+        async for _ in rounds(settings.heartbeat):
             limit = time.monotonic() - settings.heartbeat * settings.missed_heartbeats
             for path, guest in self.present.items():
                 if guest.state == "online" and guest.heard < limit:

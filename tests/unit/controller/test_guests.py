@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
@@ -90,3 +91,20 @@ async def test_a_host_that_lost_its_log_says_again_that_its_guest_is_there() -> 
     for _ in range(2):
         assert (await host.starts())._answer(SITE).admitted
     host.has_said(ONLINE)
+
+
+async def test_a_host_that_stood_still_hears_first_what_was_said_meanwhile() -> None:
+    host = Host()
+    guests = await host.starts()
+    assert guests._answer(SITE).admitted
+    watching = asyncio.create_task(guests.run())
+    await asyncio.sleep(0)
+    time.sleep(0.1)  # noqa: ASYNC251  # the whole process stands still
+    for _ in range(5):
+        await asyncio.sleep(0)  # it looks
+    assert guests._answer(SITE).admitted
+    assert host.said == []
+    await host.misses(guests)
+    watching.cancel()
+    with suppress(asyncio.CancelledError):
+        await watching
