@@ -5,14 +5,15 @@ tier knows to which it is attached: its word on a cluster counts in the order in
 and that a cluster is gone counts only from the tier to which it was attached last.
 
 A cluster that moves to another tier says so itself: from then on that tier alone judges it, and what others
-said before they knew of the move counts no more, however late it comes.
+said before they knew of the move counts no more, however late it comes. What its new tier says may come before its own
+word: then it waits for that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -53,7 +54,7 @@ class Cluster:
 class Whereabouts:
     """Where others reach a cluster, `leaf` (host:port), if anywhere, and whether it sends them away (`drained`);
     `relay` is where it passes the links of its siblings on; (`epoch`, `seq`) is the place of its own last word on the
-    tier that it is attached to."""
+    tier that it is attached to. `waiting` is what a tier has said (`Judgement`, msgpack) that knows a later one."""
 
     path: str
     leaf: str = ""
@@ -61,6 +62,38 @@ class Whereabouts:
     epoch: str = ""
     seq: int = 0
     relay: str = ""
+    waiting: bytes = b""
+
+
+class Judgement(NamedTuple):
+    """A tier's word on a cluster; `of` is the place of the cluster's own last word on where it is, as far as the tier
+    knew it."""
+
+    judge: str
+    place: tuple[str, int]
+    of: tuple[str, int]
+    is_online: bool
+    since: str
+    attached_to: str
+
+    @classmethod
+    def read(cls, event: Entry) -> Judgement:
+        of = mapping(event.data, "of")
+        seq = of.get("seq")
+        is_online = event.type != OFFLINE
+        return cls(
+            event.source,
+            (event.epoch, event.seq or 0),
+            (text(of, "epoch"), seq if isinstance(seq, int) else 0),
+            is_online,
+            event.time if is_online else text(event.data, "since") or event.time,
+            text(event.data, "attached_to") or event.source,
+        )
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Judgement:
+        judge, place, of, *rest = msgpack.unpackb(packed)
+        return cls(judge, tuple(place), tuple(of), *rest)
 
 
 CLUSTERS = Table("clusters", Cluster, ("path",))
@@ -71,7 +104,7 @@ class Clusters:
     """Folds what clusters and the tiers above them say; the tier `source` itself is online."""
 
     name = "clusters"
-    version = 4
+    version = 5
     tables = (CLUSTERS, WHEREABOUTS)
     types = frozenset({ANNOUNCED, ATTACHED, JOINED, ONLINE, OFFLINE})
 
@@ -91,11 +124,18 @@ class Clusters:
             elif event.type == ATTACHED:
                 changed = _attached(cluster, where, event)
             else:
-                changed = _judged(cluster, where, event)
+                word = Judgement.read(event)
+                # This tier's own word waits for nobody: what a guest says of itself goes to others.
+                if waits := word.judge != self._source and _is_early(where, word):
+                    _put_aside(where, word)
+                    places.put(where)
+                changed = not waits and _judged(cluster, where, word)
+            if changed and event.type in (ANNOUNCED, ATTACHED):
+                _find(where, event)
+                _catch_up(cluster, where)
+                places.put(where)
             if changed:
                 rows.put(cluster)
-            if changed and event.type in (ANNOUNCED, ATTACHED):
-                places.put(_found(where, event))
 
     def _announced(self, cluster: Cluster, event: Entry) -> bool:
         place = (event.epoch, event.seq or 0)
@@ -119,7 +159,7 @@ def _labels(data: Mapping[str, Any]) -> dict[str, str]:
     return {str(k): v for k, v in mapping(data, "tags").items() if isinstance(v, str)}
 
 
-def _found(where: Whereabouts, event: Entry) -> Whereabouts:
+def _find(where: Whereabouts, event: Entry) -> None:
     """What the announcement says of how it is reached; the first of a later life takes back where it was."""
     if event.type == ANNOUNCED:
         where.leaf, where.relay = text(event.data, "leaf"), text(event.data, "relay")
@@ -128,7 +168,6 @@ def _found(where: Whereabouts, event: Entry) -> Whereabouts:
             where.epoch, where.seq = event.epoch, 0
     else:
         where.epoch, where.seq = event.epoch, event.seq or 0
-    return where
 
 
 def _attached(cluster: Cluster, where: Whereabouts, event: Entry) -> bool:
@@ -144,37 +183,43 @@ def _attached(cluster: Cluster, where: Whereabouts, event: Entry) -> bool:
     return True
 
 
-def _judged(cluster: Cluster, where: Whereabouts, event: Entry) -> bool:
-    place = (event.epoch, event.seq or 0)
-    if event.source == cluster.judge and place <= (cluster.judged_epoch, cluster.judged_seq):
+def _is_early(where: Whereabouts, word: Judgement) -> bool:
+    """Whether it knows a later word of the same life than those that are here."""
+    return word.of > (where.epoch, where.seq) and (not where.seq or word.of[0] == where.epoch)
+
+
+def _put_aside(where: Whereabouts, word: Judgement) -> None:
+    if not where.waiting or (old := Judgement.unpack(where.waiting)).judge != word.judge or old.place < word.place:
+        where.waiting = msgpack.packb(word)
+
+
+def _catch_up(cluster: Cluster, where: Whereabouts) -> None:
+    """The cluster has said what a judgement waited for."""
+    if where.waiting and (word := Judgement.unpack(where.waiting)).of <= (where.epoch, where.seq):
+        where.waiting = b""
+        _judged(cluster, where, word)
+
+
+def _judged(cluster: Cluster, where: Whereabouts, word: Judgement) -> bool:
+    if word.judge == cluster.judge and word.place <= (cluster.judged_epoch, cluster.judged_seq):
         return False
-    known = _known(event)
     # Who knows of a later life of the cluster knows more of where it is than the cluster's own words that are here.
     if (
         where.seq
-        and known[0] <= where.epoch
-        and (event.source != cluster.attached_to or known < (where.epoch, where.seq))
+        and word.of[0] <= where.epoch
+        and (word.judge != cluster.attached_to or word.of < (where.epoch, where.seq))
     ):
         return False
-    if event.type == OFFLINE:
-        if cluster.attached_to not in (None, event.source):
-            return False
-        state, since = "offline", text(event.data, "since") or event.time
-    else:
-        state, since = "online", event.time
-        cluster.attached_to = text(event.data, "attached_to") or event.source
+    if not word.is_online and cluster.attached_to not in (None, word.judge):
+        return False
+    state = "online" if word.is_online else "offline"
+    if word.is_online:
+        cluster.attached_to = word.attached_to
     if state != cluster.state:
-        cluster.state, cluster.since = state, since
-    cluster.judge, (cluster.judged_epoch, cluster.judged_seq) = event.source, place
-    _seen(cluster, since)
+        cluster.state, cluster.since = state, word.since
+    cluster.judge, (cluster.judged_epoch, cluster.judged_seq) = word.judge, word.place
+    _seen(cluster, word.since)
     return True
-
-
-def _known(event: Entry) -> tuple[str, int]:
-    """The place of the cluster's own last word on where it is, as far as its judge knew it."""
-    known = mapping(event.data, "of")
-    seq = known.get("seq")
-    return text(known, "epoch"), seq if isinstance(seq, int) else 0
 
 
 def _seen(cluster: Cluster, time: str) -> None:

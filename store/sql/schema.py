@@ -17,7 +17,7 @@ from store.projections.base import Table
 from store.projections.catalogue import projections
 from store.sql.records import RECORDS
 
-VERSION = 6
+VERSION = 7
 """Of the schema; a file of a later version is refused. Since 2 positions and mailboxes may be behind the
 events, and a record says how far; since 3 there are the objects of all clusters; since 4 the log says with
 which `synchronous` it is written, and what was compacted away; since 5 there are the keys of clusters; since 6 they

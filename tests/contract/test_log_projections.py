@@ -356,6 +356,31 @@ class TestClusters:
         needed = await log.read(lambda r: r.needed())
         assert (path, back.epoch, back.seq) in needed.places
 
+    async def test_that_are_judged_before_they_have_said_where_they_are(self, log: Log[Event]) -> None:
+        """The word of the host overtakes that of its guest: each is mail of its own, and may be lost on the way."""
+        path, a, b = "root.east.a.x", Source(A), Source(B)
+        site = Source(path)
+
+        async def state() -> tuple[str, str | None, str | None]:
+            row = await log.read(lambda r: r.cluster(path))
+            assert row is not None
+            return row.state, row.attached_to, row.since
+
+        first = site.seal(cluster("attached", path, attached_to=B, time="t2"))
+        second = site.seal(cluster("attached", path, attached_to=B, time="t4"))
+        of = {"epoch": second.epoch, "seq": second.seq}
+        await record(log, a.seal(cluster("joined", path, attached_to=A, time="t1")))
+        gone = b.seal(cluster("offline", path, since="t5", time="t6", of=of))
+        await record(log, gone, b.seal(cluster("online", path, attached_to=B, time="t7", of=of)))
+        assert await state() == ("online", A, "t1")
+        await record(log, b.seal(cluster("offline", path, since="t8", time="t9", of=of)), gone)
+        await record(log, first)
+        assert await state() == ("online", B, "t1"), "what is said of its second stay says nothing of its first"
+        await record(log, second)
+        assert await state() == ("offline", B, "t8")
+        await record(log, b.seal(cluster("online", path, attached_to=B, time="t10", of=of)))
+        assert await state() == ("online", B, "t10")
+
     async def test_say_where_others_reach_them(self, log: Log[Event]) -> None:
         site = Source(A)
         await record(log, site.seal(cluster("announced", A, leaf="10.0.0.1:7422", drained=True)))
