@@ -21,7 +21,7 @@ from leafnodes.ports import free_port
 T = TypeVar("T")
 
 READY = b"Server is ready"
-START_DEADLINE = 10.0
+START_DEADLINE = 30.0
 START_ATTEMPTS = 5
 
 

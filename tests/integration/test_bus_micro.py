@@ -315,7 +315,7 @@ async def test_a_queue_group_shares_requests_and_without_one_all_answer(
         service.endpoint("all", "twins.all", Add, answer)
         await service.start()
     for subject, count in (("twins.one", 1), ("twins.all", 2)):
-        assert len(await asker.request_many(subject, b'{"a":1}', timeout=30, stall=0.3)) == count
+        assert len(await asker.request_many(subject, b'{"a":1}', timeout=30, stall=1.0)) == count
 
 
 async def test_no_request_is_lost_when_a_service_moves(nats_server: NatsServer, connect: Connect) -> None:
@@ -350,7 +350,7 @@ async def test_no_request_is_lost_when_a_service_moves(nats_server: NatsServer, 
 async def test_nats_micro_lists_describes_and_counts(shop: Shop, cli: Client) -> None:
     id = shop.service.id
     for args in (("PING",), ("PING", "shop"), ("PING", "shop", id)):
-        [ping] = await nats_cli.micro(cli, *args, wait=0.2)
+        [ping] = await nats_cli.micro(cli, *args, wait=1.0)
         assert ping == {
             "type": "io.nats.micro.v1.ping_response",
             "name": "shop",
@@ -358,7 +358,7 @@ async def test_nats_micro_lists_describes_and_counts(shop: Shop, cli: Client) ->
             "version": "1.2.3",
             "metadata": {"tier": "root"},
         }
-    [info] = await nats_cli.micro(cli, "INFO", "shop", wait=0.2)
+    [info] = await nats_cli.micro(cli, "INFO", "shop", wait=1.0)
     assert info["description"] == "adds"
     assert info["endpoints"][0] == {
         "name": "add",
@@ -367,18 +367,18 @@ async def test_nats_micro_lists_describes_and_counts(shop: Shop, cli: Client) ->
         "metadata": {"schema": "add"},
     }
     assert [endpoint["name"] for endpoint in info["endpoints"]] == ["add", "wait", "fail"]
-    assert await nats_cli.micro(cli, "INFO", "other", wait=0.2) == []
+    assert await nats_cli.micro(cli, "INFO", "other", wait=1.0) == []
 
 
 async def test_stats_are_right(shop: Shop, cli: Client) -> None:
-    [fresh] = await nats_cli.micro(cli, "STATS", "shop", wait=0.2)
+    [fresh] = await nats_cli.micro(cli, "STATS", "shop", wait=1.0)
     assert datetime.fromisoformat(fresh["started"]).tzinfo
     assert {endpoint["num_requests"] for endpoint in fresh["endpoints"]} == {0}
     for n in range(3):
         await ask(cli, "shop.add", json.dumps({"a": n}))
     for a in (1, 2):
         await ask(cli, "shop.fail", json.dumps({"a": a}))
-    [stats] = await nats_cli.micro(cli, "STATS", "shop", shop.service.id, wait=0.2)
+    [stats] = await nats_cli.micro(cli, "STATS", "shop", shop.service.id, wait=1.0)
     add, _, fail = stats["endpoints"]
     assert (add["num_requests"], add["num_errors"], add["last_error"]) == (3, 0, "")
     assert (fail["num_requests"], fail["num_errors"]) == (2, 2)

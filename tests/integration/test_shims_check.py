@@ -134,7 +134,7 @@ async def test_a_shim_that_chokes_on_bytes_that_are_no_request(bus: Bus) -> None
 
     await bus.subscribe("ote.local.shim.vm", execute)
     await bus.flush()
-    found = failures(await check(bus, "vm", timeout=0.2))
+    found = failures(await check(bus, "vm", timeout=1.0))
     assert list(found) == ["bytes that are no request"]
     assert "waits in vain" in found["bytes that are no request"]
 
@@ -158,7 +158,7 @@ async def test_a_shim_that_answers_one_at_a_time_only(bus: Bus) -> None:
 
     await bus.subscribe("ote.local.shim.vm", execute)
     await bus.flush()
-    found = failures(await check(bus, "vm", timeout=0.2))
+    found = failures(await check(bus, "vm", timeout=1.0))
     assert "7 of 8 requests" in found["several at once"]
 
 

@@ -57,7 +57,7 @@ async def test_submit_with_wait_answers_as_command_does(root: LocalTier) -> None
 
 async def test_wait_ends_with_what_is_known_when_the_time_is_over(root: LocalTier, tiers: Tiers) -> None:
     await tiers[SITE1].link.cut()
-    answer = await root.submit("tag:camera", "shop", wait=0.5)
+    answer = await root.submit("tag:camera", "shop", wait=2.0)
     assert answer["summary"] == {"accepted": 1, "succeeded": 1}
     open_target = answer["targets"][SITE1]
     assert (open_target["state"], open_target["number"]) == ("accepted", 1)
@@ -206,7 +206,9 @@ async def test_the_log_is_paged_and_filtered(root: LocalTier) -> None:
 
 async def test_the_log_can_be_waited_for(root: LocalTier) -> None:
     last = (await root.ask("log", {"limit": 1000}))["next"]
-    waiting = asyncio.create_task(root.ask("log", {"after": last, "wait": 10, "type": "ote.command.succeeded.v1"}))
+    waiting = asyncio.create_task(
+        root.ask("log", {"after": last, "wait": 30, "type": "ote.command.succeeded.v1"}, timeout=40)
+    )
     done = await root.submit("site1", "shop", wait=30)
     found = await waiting
     assert [event["data"]["command"] for event in found["events"]] == [done["id"]]

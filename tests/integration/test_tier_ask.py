@@ -78,11 +78,15 @@ async def test_who_is_away_is_named_and_not_waited_for(root: LocalTier, tiers: T
     assert list((await ask(tiers[EAST], "site2"))["answers"]) == [SITE2]
 
 
-async def test_who_hangs_is_waited_for_until_the_time_is_over(root: LocalTier, tiers: Tiers) -> None:
-    await tiers[SITE1].link.hang()
-    answer = await ask(root, "tag:camera", timeout=0.3)
-    assert (list(answer["answers"]), answer["missing"]) == ([SITE2], {SITE1: "no answer within 0.3 s"})
-    await tiers[SITE1].link.heal()
+async def test_who_hangs_is_waited_for_until_the_time_is_over(tiers: Tiers) -> None:
+    root = await tiers.grow("root", shims=(), missed_heartbeats=50)
+    hung = await tiers.grow("root.one", root, tags=["camera"])
+    await tiers.grow("root.two", root, tags=["camera"])
+    await hung.link.hang()
+    answer = await ask(root, "tag:camera", timeout=1.5)
+    assert (list(answer["answers"]), answer["missing"]) == (["root.two"], {"root.one": "no answer within 1.5 s"})
+    await hung.link.heal()
+    assert list((await ask(root, "root.one", timeout=30.0))["answers"]) == ["root.one"]
 
 
 async def test_what_changes_something_is_refused(root: LocalTier, tiers: Tiers) -> None:
@@ -129,7 +133,7 @@ async def test_a_page_that_would_be_too_large_is_cut(tiers: Tiers) -> None:
 async def test_many_that_never_answer_are_named(tiers: Tiers) -> None:
     root = await tiers.grow("root", tags=["paper"])
     made = await crowd(root, 30, "paper")
-    answer = await ask(root, "tag:paper", timeout=0.3)
+    answer = await ask(root, "tag:paper", timeout=1.5)
     assert list(answer["answers"]) == ["root"]
     assert list(answer["missing"]) == made
 
@@ -170,7 +174,7 @@ async def test_a_query_is_answered_only_by_whom_it_means(root: LocalTier, tiers:
     query = Query(asker="root", to="tag:zone=eu", last=SITE3, verb="list", args={}, timeout=30.0)
 
     async def answered(query: Query) -> set[str]:
-        found = await root.bus.request_many(subjects.ask_under("root"), query.pack(), timeout=1.0, stall=0.3)
+        found = await root.bus.request_many(subjects.ask_under("root"), query.pack(), timeout=2.0, stall=0.8)
         return {unpack(Said, message.data).path for message in found}
 
     assert await answered(query) == {SITE2, SITE3}

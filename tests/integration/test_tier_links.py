@@ -143,7 +143,7 @@ async def test_sites_behind_a_region_that_is_cut_off_are_offline_with_the_reason
     for path in ("root.east", SITE1, SITE2):
         assert (await east.clusters())[path]["state"] == "online"
 
-    mine = await root.submit("tag:camera", "root-wish", wait=0.3)
+    mine = await root.submit("tag:camera", "root-wish", wait=2.0)
     assert mine["summary"] == {"accepted": 2, "succeeded": 1}
     theirs = await east.submit("tag:camera", "east-wish", wait=30)
     assert (theirs["summary"], set(theirs["targets"])) == ({"succeeded": 2}, {SITE1, SITE2})

@@ -88,12 +88,12 @@ async def test_msgpack_is_answered_in_msgpack(nats: Client) -> None:
 async def test_micro_lists_this_tier_alone(root: LocalTier, nats: Client, tiers: Tiers) -> None:
     for tier in (root, tiers["root.site"]):
         async with nats_cli.client(tier.info["nats"]) as connection:
-            services = await nats_cli.micro(connection, "INFO", wait=0.3)
+            services = await nats_cli.micro(connection, "INFO", wait=1.0)
             found = [service for service in services if service["name"] == "ote"]
             assert [service["metadata"]["path"] for service in found] == [tier.path]
             endpoints = {endpoint["name"]: endpoint["subject"] for endpoint in found[0]["endpoints"]}
             assert endpoints == {name: f"ote.local.{name}" for name in ENDPOINTS}
-            assert {service["id"] for service in await nats_cli.micro(connection, "PING", "ote", wait=0.3)} == {
+            assert {service["id"] for service in await nats_cli.micro(connection, "PING", "ote", wait=1.0)} == {
                 found[0]["id"]
             }
 
@@ -101,7 +101,7 @@ async def test_micro_lists_this_tier_alone(root: LocalTier, nats: Client, tiers:
 async def test_micro_stats_count_requests_and_errors(nats: Client) -> None:
     await req(nats, "clusters", {})
     await req(nats, "command", {"id": "nonsense"})
-    (stats,) = await nats_cli.micro(nats, "STATS", "ote", wait=0.3)
+    (stats,) = await nats_cli.micro(nats, "STATS", "ote", wait=1.0)
     by_name = {endpoint["name"]: endpoint for endpoint in stats["endpoints"]}
     assert by_name["clusters"]["num_requests"] >= 1
     command = by_name["command"]

@@ -24,8 +24,8 @@ async def root(tiers: Tiers) -> LocalTier:
 
 
 async def tag(tier: LocalTier, path: str | None = None, **more: Any) -> Answer:
-    body = {"wait": 10, **more} | ({"path": path} if path else {})
-    answer = await tier.ask("tag", body, timeout=30)
+    body = {"wait": 30, **more} | ({"path": path} if path else {})
+    answer = await tier.ask("tag", body, timeout=40)
     messages.CommandAnswer.model_validate(answer)
     return answer
 

@@ -38,7 +38,7 @@ from tests.support import eventually
 
 HEARTBEAT = 0.2
 SYNC = 0.3
-START = 20.0
+START = 60.0
 PORTS = 20
 PAPER_EPOCH = "00000001.00000000000000aa"
 REPO = Path(__file__).parents[2]
