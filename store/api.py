@@ -318,6 +318,10 @@ class Reader(Protocol[E]):
         those lives that sort `before` one."""
         ...
 
+    def last_at(self, stream: Stream, seq: int) -> E | None:
+        """The last event of a stream up to this place that is here, with or without holes below it."""
+        ...
+
     def quarantined(self, source: str, limit: int) -> list[E]:
         """Shared events of a source that are forks of others, or were not believed: of the latest life first, each
         life from its begin."""

@@ -48,7 +48,7 @@ class Returns:
         """What the marker outside the log has said: this life ends before anything is written in it."""
         lost = self._runtime.lost
         if lost is not None:
-            await self._runtime.log.write(lambda tx: lives.renew(tx, lost.epoch, lives.RESTORED))
+            await self._runtime.log.write(lambda tx: lives.restored(tx, lost))
             logger.warning("the log was restored, cut short or lost: another life of it begins", lost=lost.epoch)
         if not self._runtime.depth:
             self._runtime.history.set()

@@ -111,6 +111,11 @@ class MemoryReader(Generic[E]):
         ]
         return self._state.rows[max(places)[-1]].event if places else None
 
+    def last_at(self, stream: Stream, seq: int) -> E | None:
+        places = [(place, row) for (there, place), row in self._state.places.items() if there == stream]
+        row = max((each for each in places if each[0] <= seq), default=None)
+        return self._state.rows[row[1]].event if row else None
+
     def quarantined(self, source: str, limit: int) -> list[E]:
         found = [e for e in self._state.quarantine.values() if e.source == source and e.seq is not None]
         found.sort(key=lambda event: event.seq or 0)

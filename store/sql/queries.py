@@ -66,6 +66,14 @@ LATEST_OF = Query(
     ),
     *("source", "before", "limit"),
 )
+LAST_AT = Query(
+    limited(
+        sa.select(_e.body)
+        .where(_e.source == bindparam("source"), _e.epoch == bindparam("epoch"), _e.seq <= bindparam("seq"))
+        .order_by(_e.seq.desc())
+    ),
+    *("source", "epoch", "seq", "limit"),
+)
 QUARANTINED = Query(
     limited(
         sa.select(_q.body)

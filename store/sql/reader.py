@@ -156,6 +156,10 @@ class SqlReader(Generic[E]):
         found = self._one(queries.LATEST_OF, source, AFTER_ALL if before is None else before, 1)
         return self._decode(found[0]) if found else None
 
+    def last_at(self, stream: Stream, seq: int) -> E | None:
+        found = self._one(queries.LAST_AT, *stream, seq, 1)
+        return self._decode(found[0]) if found else None
+
     def quarantined(self, source: str, limit: int) -> list[E]:
         return [self._decode(body) for (body,) in self._all(queries.QUARANTINED, source, limit)]
 

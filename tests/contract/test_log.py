@@ -164,6 +164,13 @@ class TestRecord:
         assert await log.read(lambda r: r.quarantined("root.east.a", 3)) == forks[:3]
         assert await log.read(lambda r: r.quarantined("root.east.b", 9)) == []
 
+    async def test_the_last_at_a_place_is_found_over_holes_in_its_own_life(self, log: Log[Event]) -> None:
+        first, later = Source("root.east.a").samples(5), Source("root.east.a", LATER).samples(3)
+        await log.write(record(first[1], first[4], later[2]))
+        places = [Stream("root.east.a", EPOCH)] * 4 + [Stream("root.east.a", LATER)] * 2
+        last = [await log.read(lambda r, s=s, n=n: r.last_at(s, n)) for s, n in zip(places, (9, 4, 2, 1, 3, 2))]
+        assert last == [first[4], first[1], first[1], None, later[2], None]
+
     async def test_forks_within_one_batch_are_seen(self, log: Log[Event]) -> None:
         one, other = Source("root.east.a").samples(2), Source("root.east.a").samples(2)
         done = await log.write(lambda tx: tx.record([*one, *other]))

@@ -120,7 +120,8 @@ class Lives(Simulation):
         end = before.query(lambda log: lives.marks_of(log, node.path))
         state.ends += end
         is_behind = node.log.query(lambda log: lives.look_at(log, end)).mark is not None
-        state.lost = has_marker and is_behind
+        # The marker has kept the last place alone.
+        state.lost = has_marker and node.log.query(lambda log: lives.look_at(log, end[:1])).mark is not None
         # What was lost before that, and nobody has told of, is in no marker.
         ever = node.log.query(lambda log: lives.is_over(log, lives.look_at(log, state.ends)))
         state.blind = (is_behind or ever) and not state.lost
@@ -132,7 +133,7 @@ class Lives(Simulation):
         state.waits = state.lost or (is_empty and node.path != "root")
         self.crash(node)
         if state.lost:
-            node.log.apply(lambda tx: lives.renew(tx, before.epoch, lives.RESTORED))
+            node.log.apply(lambda tx: lives.restored(tx, end[0]))
             self.commit(node)
             if node.path == "root":
                 self._take_up(node)
@@ -335,8 +336,6 @@ class Lives(Simulation):
             self.commit(self.nodes[greeting.ancestor])
             page, row = log.query(lambda log: lives.beyond(log, asker, wants.held, wants.after, limit))
             events, rest = list(page.events.values()), wants._replace(after=row)
-            if not page.more:
-                self.states[greeting.ancestor].late.pop(asker, None)
             self.tell(greeting.ancestor, asker, lambda: self._recalled(asker, greeting, rest, events, page.more, forks))
 
         self.tell(asker, greeting.ancestor, answer)
@@ -351,6 +350,10 @@ class Lives(Simulation):
         if not more:
             node.log.apply(lambda tx: lives.retell(tx, forks))
             node.log.apply(lambda tx: lives.settle(tx, ancestor, epoch, rest.after, rest.asked[1]))
+            late = self.states[ancestor].late
+            if late.get(asker, 0) <= rest.after:
+                # An answer that was on its way while more came settles nothing.
+                late.pop(asker, None)
             heard = self.states[asker].heard
             heard[ancestor] = epoch
             above = [(path, heard.get(path, "")) for path in paths.ancestors(paths.Path(asker))]

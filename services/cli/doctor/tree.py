@@ -100,7 +100,7 @@ def losses(look: Look) -> Iterator[Finding]:
     latest = {event["source"]: event for event in look.renewed if event["data"].get("why") in LOST}
     for path, event in latest.items():
         data = event["data"]
-        why = LOST.get(data.get("why"), "was lost").format(by=data.get("shown_by"))
+        why = LOST.get(data.get("why"), "was lost").format(by=data.get("shown_by", "its own marker"))
         issued = data.get("reissued", 0)
         again = f"; {count_of(issued, 'command')} without a final submitted again" if issued else ""
         what = f"at {event['time'][:19]}Z the log of {path} {why}; others gave back what they hold{again}"

@@ -47,15 +47,27 @@ def place_of(event: Event) -> Mark:
 
 
 def marks_of(log: Reader[Event], source: str) -> list[Mark]:
-    """The last that is held here of each life of this source, the latest life first. And what is held in the places and
-    under the numbers of forks: what a copy of the source has said since may lie over them."""
+    """The last that is held here of each life of this source, the latest life first, and of each some of what lies
+    before it. And what is held in the places and under the numbers of forks: what a copy of the source has said since
+    may lie over them."""
     marks: list[Mark] = []
     before: str | None = None
-    while len(marks) < _LIVES and (event := log.latest_of(source, before=before)) is not None:
-        marks.append(place_of(event))
+    for _ in range(_LIVES):
+        if (event := log.latest_of(source, before=before)) is None:
+            break
+        marks += [place_of(each) for each in (event, *_back_from(log, event))]
         before = event.epoch
     forks = log.quarantined(source, _FORKS)
-    return marks + list(dict.fromkeys(place_of(event) for fork in forks for event in _instead(log, fork)))
+    return list(dict.fromkeys(marks + [place_of(event) for fork in forks for event in _instead(log, fork)]))
+
+
+def _back_from(log: Reader[Event], last: Event) -> Iterator[Event]:
+    """What is held 1, 2, 4, 8 ... places before this event, or last before that: where two copies have gone on in a
+    life, both may have said the same since, or the one what lies over the other."""
+    stream, top, step = Stream(last.source, last.epoch), last.seq or 0, 1
+    while step < top and (event := log.last_at(stream, top - step)) is not None:
+        yield event
+        step = 2 * (top - (event.seq or 0))
 
 
 def _instead(log: Reader[Event], fork: Event) -> Iterator[Event]:
@@ -234,6 +246,14 @@ def _adopt(tx: Tx[Event], forks: Iterable[Event]) -> list[Event]:
         if row is None or row.state in (*OPEN, "in-doubt"):
             said.append(event)
     return [tx.append(Draft(e.type, e.subject, e.data, e.cause, e.actor, time=e.time)) for e in said]
+
+
+def restored(tx: Tx[Event], lost: Mark) -> list[Event]:
+    """Begins a life above the one whose last place the marker has kept, which this log does not hold. Returns what
+    was said at once."""
+    # Two have gone on in it, where this log holds something else there.
+    verdict = judge(tx, lost)
+    return renew(tx, lost.epoch, verdict.value if verdict is Verdict.FORKED else RESTORED)
 
 
 def renew(tx: Tx[Event], above: str, why: str, shown_by: str | None = None) -> list[Event]:

@@ -46,11 +46,37 @@ def test_a_fork_that_lies_under_what_a_copy_has_said_since_is_shown() -> None:
     one, copy = Source(ME).samples(1), Source(ME).samples(3)
     above = log_of(ROOT, *one, *copy)
     marks = above.query(lambda log: lives.marks_of(log, ME))
-    assert marks == [lives.place_of(copy[2]), lives.place_of(one[0])]
+    assert marks == [lives.place_of(event) for event in (copy[2], copy[1], one[0])]
     mine = MemoryLog[Event](ME, epoch=LATER)
     do(mine, lambda tx: tx.record(copy))
     shown = mine.query(lambda log: lives.look_at(log, marks))
     assert (shown.verdict, shown.mark, shown.lives) == (Verdict.FORKED, lives.place_of(one[0]), {EPOCH})
+
+
+def test_a_fork_before_the_last_that_both_copies_have_said_is_shown() -> None:
+    one, copy = Source(ME).samples(40), Source(ME).samples(30)
+    below = log_of(CHILD, *copy[24:30:2], one[39])
+    marks = below.query(lambda log: lives.marks_of(log, ME))
+    assert marks == [lives.place_of(one[39]), lives.place_of(copy[28])]
+    mine = log_of(ME, *one, epoch=LATER)
+    shown = mine.query(lambda log: lives.look_at(log, marks))
+    assert (shown.verdict, shown.forked) == (Verdict.FORKED, {EPOCH})
+
+
+def test_of_a_long_life_few_places_are_shown() -> None:
+    above = log_of(ROOT, *Source(ME).samples(1000))
+    assert [mark.seq for mark in above.query(lambda log: lives.marks_of(log, ME))][:5] == [1000, 999, 998, 996, 992]
+    assert len(above.query(lambda log: lives.marks_of(log, ME))) == 11
+
+
+def test_a_marker_that_knows_another_event_in_its_place_shows_that_two_have_gone_on() -> None:
+    """What the other copy has said since may be anywhere: all of this life is asked for."""
+    one, other = Source(ME).samples(3), Source(ME).samples(2)
+    mine = MemoryLog[Event](ME, epoch=EPOCH)
+    do(mine, lambda tx: tx.record(one))
+    do(mine, lambda tx: lives.restored(tx, lives.place_of(other[1])))
+    shown = mine.query(lambda log: lives.look_at(log, []))
+    assert Stream(ME, EPOCH) not in mine.query(lambda log: lives.held_of(log, shown))
 
 
 def test_two_mails_with_one_number_show_a_fork() -> None:
