@@ -294,11 +294,11 @@ class Lives(Simulation):
             return
         self.commit(node)
         marks = node.log.query(lambda log: lives.marks_of(log, ancestor))
-        epoch = self._life(node.path)[1]
-        self.tell(node.path, ancestor, lambda: self._greeted(node.path, epoch, ancestor, marks))
+        asked = self._life(node.path)
+        self.tell(node.path, ancestor, lambda: self._greeted(node.path, asked, ancestor, marks))
 
-    def _greeted(self, asker: str, epoch: str, ancestor: str, marks: list[Mark]) -> None:
-        node = self.nodes[ancestor]
+    def _greeted(self, asker: str, asked: tuple[int, str], ancestor: str, marks: list[Mark]) -> None:
+        node, epoch = self.nodes[ancestor], asked[1]
         told = self.states[ancestor].told
         told[asker] = max(epoch, told.get(asker, ""))
         # What came a moment ago counts, once it is committed.
@@ -308,7 +308,13 @@ class Lives(Simulation):
         after = node.log.query(lambda log: lives.asked_from(log, shown, asker, epoch))
         wants = None if after is None else Wants(held, after, self._life(ancestor))
         back, life = node.log.query(lambda log: lives.marks_of(log, asker)), self._life(ancestor)
-        self.tell(ancestor, asker, lambda: self._heed(asker, ancestor, life, back, wants))
+
+        def heed() -> None:
+            # An answer comes to the start, and counts for the life, that has asked.
+            if self._life(asker) == asked:
+                self._heed(asker, ancestor, life, back, wants)
+
+        self.tell(ancestor, asker, heed)
 
     def _heed(self, asker: str, ancestor: str, life: tuple[int, str], marks: list[Mark], wants: Wants | None) -> None:
         node, state = self.nodes[asker], self.states[asker]
