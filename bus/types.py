@@ -50,6 +50,9 @@ ROTATED = "ote.cluster.rotated.v1"
 #: What a cluster tells those above of its objects.
 OBSERVED = "ote.object.observed.v1"
 
+#: It says more than any well-meaning cluster can, in the words of whoever has to listen.
+FLOODED = "ote.cluster.flooded.v1"
+
 FORKED = "ote.log.forked.v1"
 #: What came and was not believed.
 REJECTED = "ote.log.rejected.v1"

@@ -27,8 +27,9 @@ def system(keys: Keys) -> str:
     return jwt.account(keys.operator, keys.system.public, SYSTEM, {"exports": [told]})
 
 
-def account(keys: Keys, path: str, state: State) -> str:
-    """The account in which all is. It says who was revoked, and of whose children this tier is an alternate."""
+def account(keys: Keys, path: str, state: State, cut: Iterable[str] = ()) -> str:
+    """The account in which all is. It says who was revoked, or is cut off for a while, and of whose children
+    this tier is an alternate."""
     heard = {
         "name": "connections",
         "subject": _CONNECTIONS.format(keys.account.public),
@@ -40,9 +41,9 @@ def account(keys: Keys, path: str, state: State) -> str:
     hosts = {child: known.public.admission for child, known in state.children.items() if known.hosts}
     signing += [_scoped(key, path, parent) for parent, key in sorted({**state.carries, **hosts}.items())]
     nats: dict[str, Any] = {"signing_keys": signing, "imports": [heard]}
-    if state.revoked:
-        # For ever: whoever was revoked comes back with another key.
-        nats["revocations"] = dict.fromkeys(state.revoked, _FOR_EVER)
+    if void := sorted({*state.revoked, *cut}):
+        # For ever: whoever was revoked comes back with another key, who was cut off when he is not named here.
+        nats["revocations"] = dict.fromkeys(void, _FOR_EVER)
     return jwt.account(keys.operator, keys.account.public, NAME, nats)
 
 

@@ -20,7 +20,7 @@ class OperatorAuth:
     def admission(self) -> str:
         """The operator and its two accounts: all there is to know is in this file, no other server is asked."""
         keys, state = self._credentials.keys, self._credentials.state
-        own = account.account(keys, state.path, state)
+        own = account.account(keys, state.path, state, self._credentials.cut)
         return (
             f"operator: {account.operator(keys, state.path)}\n"
             f"system_account: {keys.system.public}\n"

@@ -34,6 +34,8 @@ class Credentials:
         self.keys = store.keys()
         self._files: dict[str, Path] = {}
         self._borrowed: Path | None = None
+        #: Public keys of those who are cut off for a while; who starts anew has forgotten it.
+        self.cut: set[str] = set()
         self._write_links()
 
     @classmethod

@@ -31,6 +31,7 @@ from bus.sync import (
 )
 from services.controller import door
 from services.controller.delivery import lives, positions, repair
+from services.controller.floods import Floods
 from services.controller.hush import Hush
 from services.controller.inbound import Inbound
 from services.controller.intake import Intake
@@ -76,6 +77,7 @@ class Answerer:
         shown: Callable[[str], None],
         kin: Kin,
         renewed: Callable[[], Awaitable[None]],
+        floods: Floods,
     ) -> None:
         self._runtime = runtime
         self._kin = kin
@@ -83,6 +85,7 @@ class Answerer:
         self._carried = carried
         self._shown = shown
         self._renewed = renewed
+        self._floods = floods
         self._inbound = inbound
         self._admit = admit
         self._digests: dict[str, _Digests] = {}
@@ -98,7 +101,8 @@ class Answerer:
 
     async def start(self) -> None:
         """Listens."""
-        await self._runtime.bus.subscribe(subjects.syncs_to(paths.Path(self._runtime.path)), self._on_ask)
+        heard = self._floods.gate(subjects.path_of_sync, self._on_ask)
+        await self._runtime.bus.subscribe(subjects.syncs_to(paths.Path(self._runtime.path)), heard)
 
     def _on_ask(self, message: Message) -> None:
         try:

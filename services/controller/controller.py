@@ -13,6 +13,7 @@ from services.controller.api import admission_api, local_api
 from services.controller.asker import Asker
 from services.controller.commands import Commands
 from services.controller.events import Events
+from services.controller.floods import Floods
 from services.controller.inbound import Inbound
 from services.controller.interest import Interest
 from services.controller.keeper import Keeper
@@ -45,8 +46,9 @@ class Controller:
         self._answers = answers
         self.registry = Registry(runtime)
         self.kin = Kin(runtime, self.registry)
-        self.membership = Membership(runtime, self.registry)
-        self.inbound = Inbound(runtime, on_gap=lambda: self.asker.wake())
+        self.floods = Floods(runtime, is_known=lambda path: path in self.registry.snapshot.rows)
+        self.membership = Membership(runtime, self.registry, self.floods)
+        self.inbound = Inbound(runtime, on_gap=lambda: self.asker.wake(), floods=self.floods)
         self.asker = Asker(
             runtime, self.inbound, renewed=self.membership.announce, greeted=self.membership.beat, kin=self.kin
         )
@@ -66,6 +68,7 @@ class Controller:
             shown=self.asker.shown,
             kin=self.kin,
             renewed=self.membership.announce,
+            floods=self.floods,
         )
         self.metrics = TierMetrics(runtime, self.registry, self.membership, self.asker, self._answerer, self.inbound)
         self._tracker = Tracker()
@@ -107,6 +110,7 @@ class Controller:
             group.create_task(self.registry.run(self._refreshed), name="registry")
             group.create_task(self.membership.run(), name="membership")
             group.create_task(self.asker.run(), name="asker")
+            group.create_task(self.floods.run(), name="floods")
             group.create_task(self.ways.run(), name="ways up and down")
             if self.admission is not None and self.keeper is not None:
                 group.create_task(self.admission.run(), name="admission")

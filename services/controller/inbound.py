@@ -20,6 +20,7 @@ from bus.types import FORKED, MAIL, STORED, SUBMITTED
 from services.controller import door
 from services.controller.delivery import repair, target
 from services.controller.delivery.receiver import Receiver, Verdict
+from services.controller.floods import Floods
 from services.controller.guard import Guard
 from services.controller.hush import Hush
 from services.tier.mail import Mail, is_first
@@ -40,10 +41,11 @@ RELOAD = 1.0
 class Inbound:
     """`on_gap` is called when mail is missing that repair should bring at once."""
 
-    def __init__(self, runtime: Runtime, on_gap: Callable[[], None]) -> None:
+    def __init__(self, runtime: Runtime, on_gap: Callable[[], None], floods: Floods) -> None:
         self._runtime = runtime
         self._me = runtime.path
         self._on_gap = on_gap
+        self.floods = floods
         self.guard = Guard(runtime)
         self._hush = Hush()
         self._receiver = Receiver(self._me, {})
@@ -63,7 +65,8 @@ class Inbound:
         await self.guard.start()
         runtime.observed.connect(self._on_own)
         await self.load()
-        await runtime.bus.subscribe(subjects.events_below(self._me), self._on_events)
+        heard = self.floods.gate(subjects.path_of_event, self._on_events)
+        await runtime.bus.subscribe(subjects.events_below(self._me), heard)
 
     def waiting(self) -> int:
         """How much mail waits behind a gap."""

@@ -24,6 +24,7 @@ from bus.messages import Heartbeat
 from bus.sync import Hello
 from bus.types import ANNOUNCED, JOINED, OFFLINE, ONLINE, REFUSED_CLUSTER
 from services.controller import lag
+from services.controller.floods import Floods
 from services.controller.hush import Hush
 from services.controller.patience import rounds
 from services.controller.registry import Registry
@@ -54,8 +55,9 @@ class Child:
 class Membership:
     """This tier's place among its parent's children, and its own children."""
 
-    def __init__(self, runtime: Runtime, registry: Registry) -> None:
+    def __init__(self, runtime: Runtime, registry: Registry, floods: Floods) -> None:
         self._runtime = runtime
+        self._floods = floods
         self._registry = registry
         self._me = runtime.path
         self._started = time.monotonic()
@@ -72,7 +74,8 @@ class Membership:
     async def start(self) -> None:
         """Announces this cluster and listens to its children."""
         bus = self._runtime.bus
-        await bus.subscribe(subjects.heartbeats_of_children(self._me), self._on_heartbeat)
+        heard = self._floods.gate(subjects.path_of_heartbeat, self._on_heartbeat)
+        await bus.subscribe(subjects.heartbeats_of_children(self._me), heard)
         await bus.subscribe(subjects.ask(self._me), self._on_ask)
         await self.announce()
 

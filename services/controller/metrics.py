@@ -109,6 +109,7 @@ class TierMetrics:
         out.gauge(
             "ote_mail_behind_gap", "Commands for this cluster that wait for earlier ones.", self._inbound.waiting()
         )
+        out.counter("ote_flood_messages", "Messages of a flood, which were not looked at.", self._inbound.floods.shed)
         rejected = self._inbound.guard.rejected
         counts = {reason: float(rejected[reason]) for reason in get_args(Fault)}
         out.counter("ote_events_rejected", "Events that came and were not believed.", counts, "reason")

@@ -90,6 +90,16 @@ def test_what_was_not_believed_is_told_once_for_each_reason() -> None:
     assert unknown.severity is Severity.WARNING and "admitted" in unknown.remedy
 
 
+def test_a_flood_is_told_once_by_its_latest() -> None:
+    def told(n: int, **more: float) -> dict[str, object]:
+        data = {"path": "root.east", "messages": 40_000, "bytes": 9_000_000, **more}
+        return {"time": ago(9 - n), "source": "root", "data": data}
+
+    finding = only(replace(WELL, flooded=[told(1), told(2, cut_for=30.0)]))
+    assert (finding.check, finding.severity, finding.about) == ("flood", Severity.WARNING, "root.east")
+    assert "40,000 messages" in finding.what and "cut for 30 s" in finding.what and "ote revoke" in finding.remedy
+
+
 def test_what_is_offline_is_told_of_by_its_top_with_what_waits() -> None:
     offline = [
         {"path": "root.east", "since": ago(300)},

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from bus.errors import BadRequest, OteError, Unavailable
 from bus.event import format_time
-from bus.types import FORKED, REFUSED_CLUSTER, REJECTED, RENEWED
+from bus.types import FLOODED, FORKED, REFUSED_CLUSTER, REJECTED, RENEWED
 from services.cli.doctor.finding import Finding, Severity, error, is_ill, worst_first
 from services.cli.doctor.look import Look
 from services.cli.doctor.machine import directory, program, the_log, tier_path
@@ -29,8 +29,9 @@ from store.sql import is_remote
 
 #: Seconds between the two looks at the tier.
 PAUSE = 1.0
-#: How long ago a twin, a fork, what was not believed, or the loss of a log, may have been seen to be told of.
+#: How long ago a twin, a fork, what was not believed, the loss of a log, or a flood, may have been seen to be told of.
 TWINS, FORKS, FORGERIES, LOSSES = timedelta(hours=1), timedelta(days=30), timedelta(days=1), timedelta(days=1)
+FLOODS = timedelta(hours=1)
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 
@@ -118,6 +119,7 @@ async def _look(api: LocalApi) -> Look:
         forked=await _told(api, FORKED, FORKS),
         rejected=await _told(api, REJECTED, FORGERIES),
         renewed=await _told(api, RENEWED, LOSSES),
+        flooded=await _told(api, FLOODED, FLOODS),
         links=await _links(api),
     )
 

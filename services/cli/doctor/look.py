@@ -12,8 +12,8 @@ Answer = Mapping[str, Any]
 @dataclass(frozen=True, slots=True)
 class Look:
     """What a tier says at one moment: its status, its clusters, and what its log tells of twins, of forks, of what was
-    not believed, and of logs that were lost. `links` is empty where nothing is wrong with them, or the tier is of a
-    version that does not tell."""
+    not believed, of logs that were lost, and of floods. `links` is empty where nothing is wrong with them, or the tier
+    is of a version that does not tell."""
 
     status: Answer
     clusters: Sequence[Answer]
@@ -21,4 +21,5 @@ class Look:
     forked: Sequence[Answer]
     rejected: Sequence[Answer] = ()
     renewed: Sequence[Answer] = ()
+    flooded: Sequence[Answer] = ()
     links: Answer = field(default_factory=dict)

@@ -27,6 +27,7 @@ def judge(before: Look, after: Look, now: datetime) -> Iterator[Finding]:
     yield from forks(after)
     yield from forgeries(after)
     yield from losses(after)
+    yield from floods(after)
     yield from away(after, now)
     yield from waiting.stuck(after, now)
     yield from waiting.growth(before, after)
@@ -110,6 +111,25 @@ def losses(look: Look) -> Iterator[Finding]:
         )
         kind = error if data.get("why") == "forked" else warning
         yield kind("lost", path, what, remedy)
+
+
+def floods(look: Look) -> Iterator[Finding]:
+    """Who has lately said more than any well-meaning cluster can."""
+    latest = {(event["source"], event["data"].get("path")): event for event in look.flooded}
+    for (tier, path), event in latest.items():
+        data = event["data"]
+        who = path or "somebody who gives no name"
+        what = (
+            f"{who} flooded {tier} at {event['time'][:19]}Z with {data.get('messages', 0):,} messages"
+            f" ({size(data.get('bytes', 0))}) a second; what was too much was not listened to"
+        )
+        if data.get("cut_for"):
+            what += f", and its link was cut for {data['cut_for']:.0f} s"
+        remedy = (
+            f"see what runs at {who}, and who else has its credential; it is let in again by itself, and repair brings"
+            f" what is missing. If it does not end: ote revoke {who}"
+        )
+        yield warning("flood", str(who), what, remedy)
 
 
 def away(look: Look, now: datetime) -> Iterator[Finding]:
