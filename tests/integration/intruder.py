@@ -6,10 +6,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
 from leafnodes.credentials.keys import KeyPair
+from tests.integration import compressed
 
 DEADLINE = 30.0
 
@@ -38,6 +40,35 @@ class Intruder:
         connect = {"jwt": token, "sig": signature, "name": name, "cluster": "intruder", "version": "2.15.1"}
         writer.write(f"CONNECT {json.dumps(connect)}\r\nPING\r\n".encode())
         return cls(reader, writer)
+
+    @classmethod
+    async def swell(cls, port: int, creds: Path, frames: Iterable[bytes]) -> bool:
+        """Logs in over a compressed link, and sends these frames; whether the server has ended the link for it."""
+        token, seed = creds.read_text().splitlines()[1], creds.read_text().splitlines()[-2]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**22)
+        try:
+            nonce = json.loads((await reader.readline()).split(b" ", 1)[1])["nonce"]
+            wanted = {"server_id": "S", "server_name": "s", "version": "2.15.1", "proto": 1, "compression": "s2_fast"}
+            writer.write(f"INFO {json.dumps(wanted)}\r\n".encode())
+            assert b'"compression":"s2_fast"' in await reader.readline(), "the link is not compressed"
+            signature = base64.urlsafe_b64encode(KeyPair(seed).sign(nonce.encode())).decode().rstrip("=")
+            connect = {"jwt": token, "sig": signature, "name": "swollen", "cluster": "intruder", "version": "2.15.1"}
+            writer.write(compressed.BEGIN + compressed.plain(f"CONNECT {json.dumps(connect)}\r\n".encode()))
+            # It is let in when its permissions come, and before that looked at as nobody's.
+            await reader.read(2**16)
+            for frame in frames:
+                writer.write(frame)
+                await writer.drain()
+            async with asyncio.timeout(DEADLINE):
+                while await reader.read(2**16):
+                    pass
+        except ConnectionError:
+            return True
+        except TimeoutError:
+            return False
+        finally:
+            writer.close()
+        return True
 
     async def _listen(self) -> None:
         try:

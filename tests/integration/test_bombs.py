@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from itertools import chain, repeat
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from bus import subjects, wire
 from bus.types import SUCCEEDED
 from leafnodes.credentials.tier import Credentials
+from tests.integration.compressed import plain, zeros
 from tests.integration.credentials_kit import admit, found, trusted
 from tests.integration.intruder import Intruder
 from tests.integration.tiers import Tier, Tiers, config
@@ -87,4 +89,35 @@ async def test_bombs_on_every_subject_of_a_child(tmp_path: Path) -> None:
         assert all(each < BOUND for each in grown), grown
         assert "Traceback" not in root.output
         assert len(root.output) < 100_000, "and what was logged of it is little"
+        await works(root, "after")
+
+
+#: Zeros in a frame, frames behind a header, and what a frame may say to hold that the server is not to believe.
+FRAME, FRAMES, LIE = 65_536, 2_000, 2**31
+HEADERS = {
+    "a message that is too large": f"LMSG {subjects.event(SUCCEEDED, STOLEN)} {FRAME * FRAMES}\r\n",
+    "a message that goes on behind its end": f"LMSG {subjects.event(SUCCEEDED, STOLEN)} 900000\r\n",
+    "no message": "",
+}
+
+
+async def test_frames_of_a_compressed_link_that_swell(tmp_path: Path) -> None:
+    """The server decompresses as it parses, one block at a time: it ends the link at the first word that is none."""
+    async with Tiers(tmp_path) as tiers:
+        root = await tiers.spawn("root", shims=(), state=found(tmp_path))
+        await trusted(tiers, VICTIM, root)
+        own = Credentials.load(await admit(root, tmp_path, STOLEN))
+        assert own is not None
+        creds, port = own.link_file("root"), urlsplit(root.leaf).port
+        assert creds is not None and port is not None
+        await works(root, "before")
+        pids = [root.info["pid"], root.info["server_pid"]]
+        before = [highest(pid) for pid in pids]
+        frame = zeros(FRAME)
+        assert len(frame) * 20 < FRAME
+        for name, header in HEADERS.items():
+            assert await Intruder.swell(port, creds, chain([plain(header.encode())], repeat(frame, FRAMES))), name
+        assert await Intruder.swell(port, creds, [zeros(FRAME, says=LIE)]), "a block that says to be huge"
+        grown = [highest(pid) - was for pid, was in zip(pids, before, strict=True)]
+        assert all(each < BOUND // 10 for each in grown), grown
         await works(root, "after")
