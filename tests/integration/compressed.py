@@ -1,5 +1,5 @@
-"""Frames of S2, as a compressed leaf link carries them, written by hand: blocks of zeros are small on the wire, and large
-behind it."""
+"""Frames of S2, as a compressed leaf link carries them, written by hand: blocks of zeros are small on the wire, and
+large behind it."""
 
 from __future__ import annotations
 
