@@ -11,6 +11,7 @@ from typing import Any
 from bus.event import Event, now
 from bus.messages import Heartbeat
 from bus.types import JOINED, ONLINE
+from services.controller.floods import Floods
 from services.controller.membership import Child, Membership
 from store.memory import MemoryLog
 from tests.unit.store.samples import EPOCH, LATER, Source, cluster
@@ -28,7 +29,7 @@ class Parent:
         settings = SimpleNamespace(heartbeat=60.0, missed_heartbeats=3)
         runtime: Any = SimpleNamespace(path=ME, log=log, settings=settings, spawn=self._spawn)
         registry: Any = self.registry
-        self.membership = Membership(runtime, registry)
+        self.membership = Membership(runtime, registry, Floods(runtime, lambda path: True))
         self._spawned: list[Coroutine[Any, Any, None]] = []
 
     async def hears(self, child: Source, instance: str) -> None:
