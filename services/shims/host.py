@@ -89,6 +89,7 @@ class Host:
         self._row = 0
         #: The log was lost, or is new: what it holds of the past may not be all.
         self._lost = False
+        self._taking_over: asyncio.Task[None] | None = None
         #: What succeeded in a log that was lost, and left nothing by which its effect could be made again.
         self._untold: set[str] = set()
         self._stopped = False
@@ -102,7 +103,7 @@ class Host:
             await self._take_over()
         else:
             self._lost = True
-            self._runtime.spawn(self._take_over_later(), "wait for the history")
+            self._taking_over = self._runtime.spawn(self._take_over_later(), "wait for the history")
         for shim in self._shims.values():
             if self._serves and transactional(shim):
                 run = in_log(shim, self._runtime.log)  # type: ignore[arg-type]
@@ -128,8 +129,11 @@ class Host:
                 self._runtime.log.write(partial(restore_in, shim=shim, events=events), keep=True)
         if self._runtime.history.is_set():
             # What came back may be received, and have no final; nobody else would ever begin it.
-            self._backlog.look_again()
-            self._runtime.spawn(self._catch_up(), "look again")
+            self._look_again()
+
+    def _look_again(self) -> None:
+        self._backlog.look_again()
+        self._runtime.spawn(self._catch_up(), "look again")
 
     async def _take_over(self) -> None:
         for shim in self._shims.values():
@@ -159,9 +163,16 @@ class Host:
         await asyncio.Event().wait()
 
     async def _follow(self) -> None:
-        """Where the controller is another process, its mail is found in the log."""
+        """Where the controller is another process, its mail is found in the log; and so is what an ancestor gives back
+        of a log that was lost, which may have no final."""
+        if self._taking_over is not None:
+            await asyncio.shield(self._taking_over)
         async for batch in self._runtime.log.follow(after=self._row, types=(types.RECEIVED, *CONTROL)):
             for _, event in batch:
+                if event.source == self._me and (event.epoch, event.seq or 0) <= self._begun:
+                    # Of a log that was lost: it may have been started, or be done.
+                    self._look_again()
+                    continue
                 mail = await self._runtime.log.read(partial(mail_in_log, event=event, me=self._me))
                 if mail is not None:
                     self._on_mail(mail)

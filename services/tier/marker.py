@@ -2,7 +2,8 @@
 
 `life.json` in the state directory holds the last place that this tier has written in its log, as of a few seconds ago
 and of its last stop. A log in which that place is missing, or is another, was restored from a copy, cut short, or is
-gone. It `waits` while a log that was lost is not back: then nothing is executed, also after another start.
+gone. It `waits` while a log that was lost is not back: then nothing is executed, also after another start. Shims in
+processes of their own execute only while it says so.
 """
 
 from __future__ import annotations
@@ -26,14 +27,18 @@ logger = structlog.get_logger()
 NAME = "life.json"
 #: How often it is brought up to the log (seconds).
 INTERVAL = 5.0
+#: How often who joins a tier looks whether it executes, while it does not (seconds).
+LOOK = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """The last place that was written, if any is known."""
+    """The last place that was written, if any is known; and whether those who join the tier may execute, which they may
+    not while a new log waits for its parent either."""
 
     mark: Mark | None = None
     waits: bool = False
+    executes: bool = True
 
     def is_missed(self, log: Reader[Event]) -> bool:
         """Whether the log does not hold what it held when this was written."""
@@ -53,7 +58,7 @@ def read(state: Path, path: str) -> Marker:
         if found["path"] != path:
             return Marker()
         mark = Mark(str(found["epoch"]), int(found["seq"]), bytes.fromhex(found["checksum"])) if found["seq"] else None
-        return Marker(mark, bool(found["waits"]))
+        return Marker(mark, bool(found["waits"]), bool(found.get("executes", True)))
     except FileNotFoundError:
         return Marker()
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -64,33 +69,46 @@ def read(state: Path, path: str) -> Marker:
 def write(state: Path, path: str, marker: Marker) -> None:
     """Replaces the file. Blocks."""
     epoch, seq, checksum = marker.mark or ("", 0, b"")
-    said = {"path": path, "epoch": epoch, "seq": seq, "checksum": checksum.hex(), "waits": marker.waits}
+    said = {"path": path, "epoch": epoch, "seq": seq, "checksum": checksum.hex()}
+    said |= {"waits": marker.waits, "executes": marker.executes}
     write_private(state / NAME, json.dumps(said) + "\n")
 
 
-async def keep(log: Log[Event], state: Path, back: asyncio.Event) -> None:
+async def joined(state: Path, path: str, history: asyncio.Event) -> None:
+    """Sets `history` when the tier that runs on this directory has said that its log is back."""
+    while not history.is_set():
+        if (await asyncio.to_thread(read, state, path)).executes:
+            history.set()
+        else:
+            await asyncio.sleep(LOOK)
+
+
+async def keep(log: Log[Event], state: Path, back: asyncio.Event, history: asyncio.Event) -> None:
     """Brings the marker up to the log for ever, and once more at the end. It waits until a log that was lost is `back`:
-    a cluster that only begins does not, or it would wait for ever if it were killed, cut off, and started again."""
+    a cluster that only begins does not, or it would wait for ever if it were killed, cut off, and started again; it
+    executes when its `history` is there."""
     last: Marker | None = None
     try:
         while True:
-            last = await _update(log, state, back, last)
-            if back.is_set():
+            last = await _update(log, state, back, history, last)
+            if history.is_set():
                 await asyncio.sleep(INTERVAL)
             else:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(INTERVAL):
-                        await back.wait()
+                        await history.wait()
     finally:
-        await _update(log, state, back, last)
+        await _update(log, state, back, history, last)
 
 
-async def _update(log: Log[Event], state: Path, back: asyncio.Event, last: Marker | None) -> Marker | None:
+async def _update(
+    log: Log[Event], state: Path, back: asyncio.Event, history: asyncio.Event, last: Marker | None
+) -> Marker | None:
     """What is told of a disk that is full or a database that is away is told by others."""
     try:
         event = await log.read(lambda reader: reader.latest_of(reader.source), stale=True)
         mark = None if event is None else Mark(event.epoch, event.seq or 0, event.checksum)
-        now = Marker(mark, not back.is_set())
+        now = Marker(mark, not back.is_set(), history.is_set())
         if now != last:
             await asyncio.to_thread(write, state, log.source, now)
         return now

@@ -13,6 +13,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ async def tier(
                 tasks.append(group.create_task(server.watch(), name="watch server"))
                 tasks.append(group.create_task(server.keep_certificates(), name="keep certificates"))
                 if not settings.joins:
-                    keeping = marker.keep(log, settings.state, back)
+                    keeping = marker.keep(log, settings.state, back, runtime.history)
                     tasks.append(group.create_task(keeping, name="marker"))
                 if (keep := retention(settings)) is not None:
                     tasks.append(group.create_task(retain(log, keep, settings.retention_interval), name="retention"))
@@ -143,17 +144,25 @@ async def _look_back(runtime: Runtime) -> asyncio.Event:
     """Is this the log that was here before? Who has lost his, or has none, waits for what others have of it. The event
     is set when a log that was lost is back."""
     settings = runtime.settings
-    if settings.joins:
-        runtime.history.set()
-        return runtime.history
     known = marker.read(settings.state, settings.path)
+    if settings.joins:
+        if known.executes:
+            runtime.history.set()
+        else:
+            runtime.spawn(marker.joined(settings.state, settings.path, runtime.history), "wait for the tier's log")
+        return runtime.history
     missed, is_empty = await runtime.log.read(lambda reader: (known.is_missed(reader), not reader.last_row()))
     if missed:
         runtime.lost = known.mark
         logger.warning("the log is not what it was: restored, cut short or gone", lost=known.mark)
+    is_new = is_empty and runtime.depth > 0 and not (missed or known.waits)
+    if missed or known.waits or is_new:
+        # Those who join may not execute either, from before they can.
+        said = replace(known, waits=not is_new, executes=False)
+        await asyncio.to_thread(marker.write, settings.state, settings.path, said)
     if missed or known.waits:
         return runtime.history
-    if is_empty and runtime.depth:
+    if is_new:
         # A new cluster, it seems: who can not reach its parent begins alone.
         asyncio.get_running_loop().call_later(NEW_WAITS, runtime.history.set)
     else:

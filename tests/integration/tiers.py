@@ -295,6 +295,8 @@ def _arguments(settings: TierSettings) -> list[str]:
     for name in ("parent", "nats_url", "log_url", "commands"):
         if (value := getattr(settings, name)) is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
+    if settings.joins or "shims" not in settings.services:
+        words += [word for name in settings.services for word in ("--service", name)]
     for tag in settings.tags:
         words += ["--tag", tag]
     for kind in settings.shims:
