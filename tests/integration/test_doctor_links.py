@@ -117,7 +117,12 @@ async def test_a_credential_that_ends_soon_and_one_that_has_ended(tmp_path: Path
         word = (await root.ask("join_token", {"path": SITE}))["token"]
         await site.ask("rejoin", {"token": word}, timeout=40)
         await root.sees(SITE, "online")
-        assert (await says(ote, "credential", "--state", str(site.state)))["what"] == ""
+
+        async def is_well() -> bool:
+            # Credentials that live 3 s may end once more, for a moment, on a busy machine.
+            return (await says(ote, "credential", "--state", str(site.state)))["what"] == ""
+
+        await eventually(is_well, what="it has credentials, and is let in")
         assert (await root.submit(SITE, config("again"), wait=30))["summary"] == {"succeeded": 1}
 
 

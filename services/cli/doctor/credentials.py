@@ -17,7 +17,9 @@ from services.cli.doctor.finding import Finding, error, warning
 
 #: Of the server's log: bytes and lines that tell how things are now.
 LOOKED_AT, LAST_LINES = 20_000, 12
-#: What a server says whose login was refused above: of a credential that has ended, was revoked, or is another tree's.
+#: What a server says whose login was good above, and what one says whose login was refused there: of a credential that
+#: has ended, was revoked, or is another tree's.
+LET_IN = "JetStream using domains"
 REFUSED = ("Authorization Violation", "Authentication Expired", "Authentication Revoked", "Authentication Timeout")
 
 
@@ -55,9 +57,9 @@ def credentials(state: Path, now: float | None = None) -> Iterator[Finding]:
 
 
 def _last_refusal(state: Path) -> str | None:
-    """If the server's own login was refused a moment ago: the word for it."""
+    """If the server's own login was refused a moment ago, and was not good since: the word for it."""
     said = LogFile(state / "nats.log")
-    lines = said.since(max(0, said.end() - LOOKED_AT)).splitlines()[-LAST_LINES:]
+    lines = said.since(max(0, said.end() - LOOKED_AT)).rpartition(LET_IN)[2].splitlines()[-LAST_LINES:]
     told = [word for line in lines if "Leafnode" in line or "leafnode" in line for word in REFUSED if word in line]
     return told[-1] if told else None
 
