@@ -6,7 +6,8 @@ and that a cluster is gone counts only from the tier to which it was attached la
 
 A cluster that moves to another tier says so itself: from then on that tier alone judges it, and what others
 said before they knew of the move counts no more, however late it comes. What its new tier says may come before its own
-word: then it waits for that.
+word: then it waits for that. A tier that is not above it, and that the cluster has not named itself, is not believed:
+else anybody could say that somebody else's cluster is a guest, and gone.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 import msgpack
 
 from store.api import Entry
+from store.paths import is_under
 from store.projections.base import Filed, Table, Tables, mapping, optional_text, text
 
 ANNOUNCED = "ote.cluster.announced.v1"
@@ -104,7 +106,7 @@ class Clusters:
     """Folds what clusters and the tiers above them say; the tier `source` itself is online."""
 
     name = "clusters"
-    version = 5
+    version = 6
     tables = (CLUSTERS, WHEREABOUTS)
     types = frozenset({ANNOUNCED, ATTACHED, JOINED, ONLINE, OFFLINE})
 
@@ -125,17 +127,35 @@ class Clusters:
                 changed = _attached(cluster, where, event)
             else:
                 word = Judgement.read(event)
-                # This tier's own word waits for nobody: what a guest says of itself goes to others.
-                if waits := word.judge != self._source and _is_early(where, word):
+                if waits := self._waits(path, where, word):
                     _put_aside(where, word)
                     places.put(where)
-                changed = not waits and _judged(cluster, where, word)
+                changed = not waits and self._is_entitled(cluster, where, word) and _judged(cluster, where, word)
             if changed and event.type in (ANNOUNCED, ATTACHED):
                 _find(where, event)
                 _catch_up(cluster, where)
                 places.put(where)
             if changed:
                 rows.put(cluster)
+
+    def _is_host(self, path: str, judge: str) -> bool:
+        """Whether the judge can be no more to the cluster than where it is for a while. This tier's own word on a guest
+        is all that it may hear of it: what the guest says of itself goes to those above the guest."""
+        return judge != self._source and not is_under(path, judge)
+
+    def _waits(self, path: str, where: Whereabouts, word: Judgement) -> bool:
+        """Whether it knows a later word of the cluster than those that are here; of another life, if it is a host's:
+        those above the cluster know of a life before it has said where it is."""
+        if word.judge == self._source or word.of <= (where.epoch, where.seq):
+            return False
+        if self._is_host(path, word.judge):
+            return word.of[1] > 0
+        return not where.seq or word.of[0] == where.epoch
+
+    def _is_entitled(self, cluster: Cluster, where: Whereabouts, word: Judgement) -> bool:
+        """A host is, when the cluster has named it."""
+        is_named = where.seq > 0 and word.judge == cluster.attached_to and word.of == (where.epoch, where.seq)
+        return is_named or not self._is_host(cluster.path, word.judge)
 
     def _announced(self, cluster: Cluster, event: Entry) -> bool:
         place = (event.epoch, event.seq or 0)
@@ -181,11 +201,6 @@ def _attached(cluster: Cluster, where: Whereabouts, event: Entry) -> bool:
     cluster.judge = None
     _seen(cluster, event.time)
     return True
-
-
-def _is_early(where: Whereabouts, word: Judgement) -> bool:
-    """Whether it knows a later word of the same life than those that are here."""
-    return word.of > (where.epoch, where.seq) and (not where.seq or word.of[0] == where.epoch)
 
 
 def _put_aside(where: Whereabouts, word: Judgement) -> None:

@@ -296,15 +296,41 @@ class TestClusters:
             assert row is not None
             return row.state, row.attached_to, row.since
 
-        path, a, b = "root.east.a.x", Source(A), Source(B)
+        path, a = "root.east.a.x", Source(A)
         joined = a.seal(cluster("joined", path, attached_to=A, time="t1"))
         gone = a.seal(cluster("offline", path, since="t2", time="t3"))
-        moved = b.seal(cluster("online", path, attached_to=B, time="t4"))
+        moved = Source(path).seal(cluster("attached", path, attached_to=B, time="t4"))
         late = a.seal(cluster("offline", path, since="t5"))
         await record(log, gone, joined)
         assert await state() == ("offline", None, "t2")
         await record(log, moved, late)
         assert await state() == ("online", B, "t4")
+
+    async def test_are_not_judged_by_whom_they_have_not_named(self, log: Log[Event]) -> None:
+        """Nor is it believed what a host says of a guest that went on before it had said that it is there."""
+        path, a, b = "root.east.a.x", Source(A), Source(B)
+        site = Source(path, LATER)
+
+        async def state() -> tuple[str, str | None, str | None]:
+            row = await log.read(lambda r: r.cluster(path))
+            assert row is not None
+            return row.state, row.attached_to, row.since
+
+        first = site.seal(cluster("announced", path, tags={}))
+        await record(log, first, a.seal(cluster("online", path, time="t1", of={"epoch": LATER, "seq": 0})))
+        nothing, later = {"epoch": "", "seq": 0}, {"epoch": LATER, "seq": 0}
+        for of in ({}, {"of": nothing}, {"of": later}, {"of": {"epoch": LATER + "9", "seq": 7}}):
+            claimed = b.seal(cluster("online", path, attached_to=B, time="t2", **of))
+            await record(log, claimed, b.seal(cluster("offline", path, since="t3", time="t3", **of)))
+            assert await state() == ("online", A, "t1")
+        home = site.seal(cluster("attached", path, attached_to=A, time="t4"))
+        stay = {"of": {"epoch": LATER, "seq": home.seq}}
+        await record(log, home, b.seal(cluster("offline", path, since="t5", time="t5", **stay)))
+        assert await state() == ("online", A, "t1")
+        away = site.seal(cluster("attached", path, attached_to=B, time="t6"))
+        stay = {"of": {"epoch": LATER, "seq": away.seq}}
+        await record(log, away, b.seal(cluster("offline", path, since="t7", time="t7", **stay)))
+        assert await state() == ("offline", B, "t7")
 
     async def test_that_begin_another_life_are_where_its_judge_says(self, log: Log[Event]) -> None:
         """Its parent has not heard where the earlier life was last; what it says may come before the cluster's word."""

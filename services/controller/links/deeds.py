@@ -126,10 +126,11 @@ class Deeds:
 
     async def _say_where(self) -> None:
         """Its own word on where it is, when that has changed: all above know from it who judges this tier. A life of
-        its log begins at its parent."""
+        its log begins at its parent. A host at which it only knocked, and went on, may have told of it as well."""
         host, via = self._uplink.route.host, self._uplink.via
         self._runtime.via = via
         is_said = self._said_in == self._runtime.log.epoch or (host, via) == (self._own, None)
+        is_said = is_said and self._visit.asked in (None, host)
         if (host, via) == self._said and is_said:
             return
         data = {"path": self._runtime.path, "attached_to": host, "parent": self._own, "why": self._decider.why}

@@ -24,7 +24,7 @@ CUT_OFF = 5.0
 
 class Visit:
     """Knocks at the host with each heartbeat, and tells `refused` if that sends it away. `knock` holds this tier's own
-    last word on where it is."""
+    last word on where it is, `asked` the host that has been asked last since then."""
 
     def __init__(self, runtime: Runtime, pulse: Pulse, refused: Callable[[], None]) -> None:
         self._runtime = runtime
@@ -33,6 +33,7 @@ class Visit:
         self._knocked = float("-inf")
         self._admitted = True
         self.knock = Knock(path=runtime.path, instance=runtime.instance)
+        self.asked: str | None = None
 
     def begin(self) -> None:
         """At another host: it has not been asked yet."""
@@ -41,6 +42,7 @@ class Visit:
     def said(self, epoch: str, seq: int) -> None:
         """The place of this tier's own word on where it is."""
         self.knock = self.knock.model_copy(update={"epoch": epoch, "seq": seq})
+        self.asked = None
 
     async def is_welcome(self, host: str, *, settled: bool) -> bool:
         """Whether the host lets this tier stay, as far as it says, and reaches others itself."""
@@ -55,6 +57,7 @@ class Visit:
 
     async def ask(self, host: str) -> bool:
         """Whether it has answered. A host that says nothing is judged by its pulse."""
+        self.asked = host
         try:
             knock = msgpack.packb(self.knock.model_dump())
             message = await self._runtime.bus.request(subjects.guest(host, self._runtime.path), knock, timeout=1.0)
