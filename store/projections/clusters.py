@@ -130,10 +130,10 @@ class Clusters:
                 if waits := self._waits(path, where, word):
                     _put_aside(where, word)
                     places.put(where)
-                changed = not waits and self._is_entitled(cluster, where, word) and _judged(cluster, where, word)
+                changed = not waits and self._judged(cluster, where, word)
             if changed and event.type in (ANNOUNCED, ATTACHED):
                 _find(where, event)
-                _catch_up(cluster, where)
+                self._catch_up(cluster, where)
                 places.put(where)
             if changed:
                 rows.put(cluster)
@@ -153,9 +153,34 @@ class Clusters:
         return not where.seq or word.of[0] == where.epoch
 
     def _is_entitled(self, cluster: Cluster, where: Whereabouts, word: Judgement) -> bool:
-        """A host is, when the cluster has named it."""
-        is_named = where.seq > 0 and word.judge == cluster.attached_to and word.of == (where.epoch, where.seq)
-        return is_named or not self._is_host(cluster.path, word.judge)
+        """Whom the cluster has named is. Who is above it is also before it has named anybody, and when he knows of a
+        later life of it than that in which it has."""
+        place = (where.epoch, where.seq)
+        if where.seq and word.judge == cluster.attached_to and word.of >= place:
+            return True
+        return not self._is_host(cluster.path, word.judge) and (not where.seq or word.of[0] > where.epoch)
+
+    def _catch_up(self, cluster: Cluster, where: Whereabouts) -> None:
+        """The cluster has said what a judgement waited for."""
+        if where.waiting and (word := Judgement.unpack(where.waiting)).of <= (where.epoch, where.seq):
+            where.waiting = b""
+            self._judged(cluster, where, word)
+
+    def _judged(self, cluster: Cluster, where: Whereabouts, word: Judgement) -> bool:
+        if word.judge == cluster.judge and word.place <= (cluster.judged_epoch, cluster.judged_seq):
+            return False
+        if not self._is_entitled(cluster, where, word):
+            return False
+        if not word.is_online and cluster.attached_to not in (None, word.judge):
+            return False
+        state = "online" if word.is_online else "offline"
+        if word.is_online:
+            cluster.attached_to = word.attached_to
+        if state != cluster.state:
+            cluster.state, cluster.since = state, word.since
+        cluster.judge, (cluster.judged_epoch, cluster.judged_seq) = word.judge, word.place
+        _seen(cluster, word.since)
+        return True
 
     def _announced(self, cluster: Cluster, event: Entry) -> bool:
         place = (event.epoch, event.seq or 0)
@@ -206,35 +231,6 @@ def _attached(cluster: Cluster, where: Whereabouts, event: Entry) -> bool:
 def _put_aside(where: Whereabouts, word: Judgement) -> None:
     if not where.waiting or (old := Judgement.unpack(where.waiting)).judge != word.judge or old.place < word.place:
         where.waiting = msgpack.packb(word)
-
-
-def _catch_up(cluster: Cluster, where: Whereabouts) -> None:
-    """The cluster has said what a judgement waited for."""
-    if where.waiting and (word := Judgement.unpack(where.waiting)).of <= (where.epoch, where.seq):
-        where.waiting = b""
-        _judged(cluster, where, word)
-
-
-def _judged(cluster: Cluster, where: Whereabouts, word: Judgement) -> bool:
-    if word.judge == cluster.judge and word.place <= (cluster.judged_epoch, cluster.judged_seq):
-        return False
-    # Who knows of a later life of the cluster knows more of where it is than the cluster's own words that are here.
-    if (
-        where.seq
-        and word.of[0] <= where.epoch
-        and (word.judge != cluster.attached_to or word.of < (where.epoch, where.seq))
-    ):
-        return False
-    if not word.is_online and cluster.attached_to not in (None, word.judge):
-        return False
-    state = "online" if word.is_online else "offline"
-    if word.is_online:
-        cluster.attached_to = word.attached_to
-    if state != cluster.state:
-        cluster.state, cluster.since = state, word.since
-    cluster.judge, (cluster.judged_epoch, cluster.judged_seq) = word.judge, word.place
-    _seen(cluster, word.since)
-    return True
 
 
 def _seen(cluster: Cluster, time: str) -> None:

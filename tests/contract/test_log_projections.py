@@ -319,16 +319,20 @@ class TestClusters:
         first = site.seal(cluster("announced", path, tags={}))
         await record(log, first, a.seal(cluster("online", path, time="t1", of={"epoch": LATER, "seq": 0})))
         nothing, later = {"epoch": "", "seq": 0}, {"epoch": LATER, "seq": 0}
-        for of in ({}, {"of": nothing}, {"of": later}, {"of": {"epoch": LATER + "9", "seq": 7}}):
+        for of in ({}, {"of": nothing}, {"of": later}, {"of": {"epoch": LATER + "99", "seq": 7}}):
             claimed = b.seal(cluster("online", path, attached_to=B, time="t2", **of))
             await record(log, claimed, b.seal(cluster("offline", path, since="t3", time="t3", **of)))
             assert await state() == ("online", A, "t1")
+        claimed = b.seal(cluster("online", path, attached_to=B, time="t2", of={"epoch": LATER, "seq": 7}))
+        site = Source(path, LATER + "9")
+        await record(log, claimed, site.seal(cluster("announced", path, tags={}, time="t3")))
+        assert await state() == ("online", A, "t1"), "a stay of which only the host has told"
         home = site.seal(cluster("attached", path, attached_to=A, time="t4"))
-        stay = {"of": {"epoch": LATER, "seq": home.seq}}
+        stay = {"of": {"epoch": home.epoch, "seq": home.seq}}
         await record(log, home, b.seal(cluster("offline", path, since="t5", time="t5", **stay)))
         assert await state() == ("online", A, "t1")
         away = site.seal(cluster("attached", path, attached_to=B, time="t6"))
-        stay = {"of": {"epoch": LATER, "seq": away.seq}}
+        stay = {"of": {"epoch": away.epoch, "seq": away.seq}}
         await record(log, away, b.seal(cluster("offline", path, since="t7", time="t7", **stay)))
         assert await state() == ("offline", B, "t7")
 
