@@ -168,14 +168,17 @@ class Host:
         if self._taking_over is not None:
             await asyncio.shield(self._taking_over)
         async for batch in self._runtime.log.follow(after=self._row, types=(types.RECEIVED, *CONTROL)):
+            is_back = False
             for _, event in batch:
                 if event.source == self._me and (event.epoch, event.seq or 0) <= self._begun:
                     # Of a log that was lost: it may have been started, or be done.
-                    self._look_again()
+                    is_back = True
                     continue
                 mail = await self._runtime.log.read(partial(mail_in_log, event=event, me=self._me))
                 if mail is not None:
                     self._on_mail(mail)
+            if is_back:
+                self._look_again()
 
     async def stop(self) -> None:
         """What runs is left as a crash would leave it: the next start goes on with it."""
