@@ -33,21 +33,25 @@ class Intruder:
     @classmethod
     async def enter(cls, port: int, creds: Path, name: str) -> Self:
         """Logs in with a stolen file, as a server of this name."""
+        reader, writer, connect = await cls._reach(port, creds, name)
+        writer.write(connect + b"PING\r\n")
+        return cls(reader, writer)
+
+    @staticmethod
+    async def _reach(port: int, creds: Path, name: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
+        """A connection that has heard the server's nonce, and the line by which it logs in."""
         lines = creds.read_text().splitlines()
         token, seed = lines[1], lines[-2]
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**22)
         info: dict[str, Any] = json.loads((await reader.readline()).split(b" ", 1)[1])
         signature = base64.urlsafe_b64encode(KeyPair(seed).sign(info["nonce"].encode())).decode().rstrip("=")
         connect = {"jwt": token, "sig": signature, "name": name, "cluster": "intruder", "version": "2.15.1"}
-        writer.write(f"CONNECT {json.dumps(connect)}\r\nPING\r\n".encode())
-        return cls(reader, writer)
+        return reader, writer, f"CONNECT {json.dumps(connect)}\r\n".encode()
 
-    @staticmethod
-    async def _compress(port: int, creds: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    @classmethod
+    async def _compress(cls, port: int, creds: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         """Logs in over a compressed link; nothing where the server has not waited so long on a busy machine."""
-        token, seed = creds.read_text().splitlines()[1], creds.read_text().splitlines()[-2]
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**22)
-        nonce = json.loads((await reader.readline()).split(b" ", 1)[1])["nonce"]
+        reader, writer, connect = await cls._reach(port, creds, "swollen")
         wanted = {"server_id": "S", "server_name": "s", "version": "2.15.1", "proto": 1, "compression": "s2_fast"}
         writer.write(f"INFO {json.dumps(wanted)}\r\n".encode())
         # It may have something else to say before.
@@ -57,9 +61,7 @@ class Intruder:
         if not said or b"Timeout" in said:
             writer.close()
             return None
-        signature = base64.urlsafe_b64encode(KeyPair(seed).sign(nonce.encode())).decode().rstrip("=")
-        connect = {"jwt": token, "sig": signature, "name": "swollen", "cluster": "intruder", "version": "2.15.1"}
-        writer.write(compressed.BEGIN + compressed.plain(f"CONNECT {json.dumps(connect)}\r\n".encode()))
+        writer.write(compressed.BEGIN + compressed.plain(connect))
         return reader, writer
 
     @classmethod
