@@ -292,8 +292,13 @@ def retell(tx: Tx[Event], forks: Iterable[Event]) -> int:
 
 
 def _say_again(tx: Tx[Event], events: Iterable[Event]) -> int:
-    """Mail is submitted again by other rules; who this cluster is, and where, it says anyway."""
-    said = [event for event in events if event.type not in (*MAIL, ANNOUNCED, ATTACHED)]
-    for event in said:
-        tx.append(Draft(event.type, event.subject, event.data, event.cause, event.actor, time=event.time))
-    return len(said)
+    """Mail that is open is submitted again by other rules, and so is said only where it has ended; who this cluster is,
+    and where, it says anyway."""
+    told = 0
+    for event in events:
+        if event.type == SUBMITTED:
+            told += len(submission.tell_again(tx, event))
+        elif event.type not in (*MAIL, ANNOUNCED, ATTACHED):
+            tx.append(Draft(event.type, event.subject, event.data, event.cause, event.actor, time=event.time))
+            told += 1
+    return told

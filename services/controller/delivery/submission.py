@@ -232,6 +232,19 @@ def issue_anew(tx: Tx[Event], event: Event) -> list[Event]:
     return _issue(tx, event.data, event.actor, event.expiresat, targets)
 
 
+def tell_again(tx: Tx[Event], event: Event) -> list[Event]:
+    """Submits what an event of an earlier life of this tier asked for once more, to those who have ended it: others
+    hold something else in its place, and would know of a result without its command. Who has ended it does nothing."""
+    command = str(event.data["command"])
+    rows = ((to, tx.target(command, to.path)) for to in event.to)
+    ended = [
+        Target(to.path, to.epoch)
+        for to, row in rows
+        if row is not None and row.state not in OPEN and row.origin == tx.source and row.epoch != tx.epoch
+    ]
+    return _issue(tx, event.data, event.actor, event.expiresat, ended)
+
+
 def _issue(
     tx: Tx[Event],
     data: Mapping[str, Any],

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from bus.event import Addressee, Draft, Event
 from bus.types import ATTACHED, RENEWED, SUBMITTED
-from services.controller.delivery import lives
+from services.controller.delivery import lives, target
 from services.controller.delivery.lives import Verdict
-from store.api import Stream, Tx
+from services.tier.mail import Mail
+from store.api import Cursor, Stream, Tx
 from store.memory import MemoryLog
 from tests.unit.store.samples import EPOCH, LATER, Source, report
 
@@ -176,3 +177,35 @@ def test_where_an_earlier_life_was_is_not_said_again() -> None:
     assert do(mine, lambda tx: lives.retell(tx, [fork])) == 1
     said = [stored.event for stored in mine.query(lambda log: log.events()) if stored.event.epoch != EPOCH]
     assert [event.type for event in said] == [RENEWED, "ote.test.sample.v1"]
+
+
+def test_a_command_that_has_ended_is_told_again_where_others_hold_something_else_in_its_place() -> None:
+    """Else those above show a result without its command (found by a round of faults)."""
+    child = Source(CHILD)
+    mine = MemoryLog[Event](ME, epoch=EPOCH)
+    order = Draft(
+        type=SUBMITTED,
+        subject="ote.cmd.root.a.x",
+        data={"command": "c1", "selector": "x", "digest": "d", "count": 1, "do": {"verb": "reboot"}},
+        to=(Addressee(CHILD, 1, EPOCH),),
+    )
+    sent = do(mine, lambda tx: (tx.number(CHILD), tx.append(order))[1])
+    ended = child.seal(report("succeeded", "c1"))
+    do(mine, lambda tx: tx.record([ended]))
+    copy = Source(ME).samples(1)
+    above = log_of(ROOT, *copy, sent, ended)
+    assert above.query(lambda log: log.command("c1")) is None
+    do(mine, lambda tx: lives.renew(tx, EPOCH, "forked"))
+    assert do(mine, lambda tx: lives.retell(tx, copy)) == 1
+    assert do(mine, lambda tx: lives.retell(tx, copy)) == 0, "once"
+    said = [each.event for each in mine.query(lambda log: log.events(source=ME)) if each.event.epoch != EPOCH]
+    again = said[-1]
+    assert (again.type, [(to.path, to.number, to.epoch) for to in again.to]) == (SUBMITTED, [(CHILD, 1, EPOCH)])
+    do(above, lambda tx: tx.record(said))
+    assert above.query(lambda log: log.command("c1")) is not None
+    for log in (mine, above):
+        assert states(log, "c1", CHILD) == {CHILD: "succeeded"}
+    below = log_of(CHILD, sent, ended, epoch=LATER)
+    mail = Mail(Cursor(again.epoch, 1), again, None)
+    do(below, lambda tx: target.accept(tx, mail))
+    assert states(below, "c1", CHILD) == {CHILD: "succeeded"}, "it is not carried out again"
