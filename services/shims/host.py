@@ -46,8 +46,10 @@ from services.shims.served import ServedShim, in_log
 from services.shims.tier import TierShim
 from services.shims.work import Work, WorkQueue
 from services.tier.mail import Mail, is_first, is_for_another_life
+from services.tier.marker import Started
 from services.tier.runtime import Runtime
 from store.api import Cursor, TargetRow, Tx
+from store.errors import StoreError
 
 logger = structlog.get_logger()
 
@@ -85,6 +87,7 @@ class Host:
         self._resolving = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._own = TierShim()
+        self._started = Started(runtime.log, runtime.settings.state)
         self._queries = Queries(runtime, self._shims)
         self._row = 0
         #: The log was lost, or is new: what it holds of the past may not be all.
@@ -341,12 +344,23 @@ class Host:
         if not is_left:
             self._done(work)
             return
+        if not job.repeatable:
+            await self._mark_started()
         observer = self._observers[job.shim.kind]
         assert isinstance(observer, AskingObserver)
         with observer.at_work(job):
             answer = await self._asking.answer(job)
         kind, data = (types.IN_DOUBT, finals.in_doubt()) if answer is None else finals.of_answer(answer)
         self._finish(work, kind, data)
+
+    async def _mark_started(self) -> None:
+        """A log that loses its end now must be found to have lost it: else the command would be done twice."""
+        while True:
+            try:
+                return await self._started.note()
+            except (OSError, StoreError) as error:
+                logger.error("a command waits: the marker of the log was not written", error=str(error))
+                await asyncio.sleep(REWRITE)
 
     def _before(self, tx: Tx[Event], job: Job) -> bool:
         """What is committed before a shim does what can not be taken back. False if the command has its final."""

@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -25,6 +26,7 @@ from store.errors import StoreError
 logger = structlog.get_logger()
 
 NAME = "life.json"
+STARTED = "started.json"
 #: How often it is brought up to the log (seconds).
 INTERVAL = 5.0
 #: How often who joins a tier looks whether it executes, while it does not (seconds).
@@ -52,26 +54,60 @@ class Marker:
 
 
 def read(state: Path, path: str) -> Marker:
-    """What the file says of the log of `path`; nothing, if there is none, or none that can be read."""
+    """What the files say of the log of `path`; nothing, if there is none, or none that can be read."""
+    known, started = _read(state / NAME, path), _read(state / STARTED, path)
+    marks = [marker.mark for marker in (known, started) if marker.mark is not None]
+    return replace(known, mark=max(marks, default=None))
+
+
+def _read(file: Path, path: str) -> Marker:
     try:
-        found = json.loads((state / NAME).read_text())
+        found = json.loads(file.read_text())
         if found["path"] != path:
             return Marker()
         mark = Mark(str(found["epoch"]), int(found["seq"]), bytes.fromhex(found["checksum"])) if found["seq"] else None
-        return Marker(mark, bool(found["waits"]), bool(found.get("executes", True)))
+        return Marker(mark, bool(found.get("waits")), bool(found.get("executes", True)))
     except FileNotFoundError:
         return Marker()
     except (OSError, ValueError, KeyError, TypeError) as error:
-        logger.warning("the marker of the log can not be read; it is written anew", file=str(state / NAME), error=error)
+        logger.warning("the marker of the log can not be read; it is written anew", file=str(file), error=error)
         return Marker()
 
 
 def write(state: Path, path: str, marker: Marker) -> None:
     """Replaces the file. Blocks."""
-    epoch, seq, checksum = marker.mark or ("", 0, b"")
-    said = {"path": path, "epoch": epoch, "seq": seq, "checksum": checksum.hex()}
-    said |= {"waits": marker.waits, "executes": marker.executes}
+    said = _place(path, marker.mark) | {"waits": marker.waits, "executes": marker.executes}
     write_private(state / NAME, json.dumps(said) + "\n")
+
+
+def _place(path: str, mark: Mark | None) -> dict[str, Any]:
+    epoch, seq, checksum = mark or ("", 0, b"")
+    return {"path": path, "epoch": epoch, "seq": seq, "checksum": checksum.hex()}
+
+
+class Started:
+    """Says outside the log how far it is, before that is done which can not be taken back."""
+
+    def __init__(self, log: Log[Event], state: Path) -> None:
+        self._log = log
+        self._state = state
+        self._last: Mark | None = None
+        # In turn: an older place must not take that of a newer one.
+        self._writing = asyncio.Lock()
+
+    async def note(self) -> None:
+        """Returns when all that is committed is covered. OSError or StoreError if that can not be said."""
+        async with self._writing:
+            mark = await _last_of(self._log)
+            if mark is not None and mark != self._last:
+                said = json.dumps(_place(self._log.source, mark)) + "\n"
+                await asyncio.to_thread(write_private, self._state / STARTED, said)
+                self._last = mark
+
+
+async def _last_of(log: Log[Event]) -> Mark | None:
+    event = await log.read(lambda reader: reader.latest_of(reader.source), stale=True)
+    return None if event is None else Mark(event.epoch, event.seq or 0, event.checksum)
 
 
 async def joined(state: Path, path: str, history: asyncio.Event) -> None:
@@ -106,9 +142,7 @@ async def _update(
 ) -> Marker | None:
     """What is told of a disk that is full or a database that is away is told by others."""
     try:
-        event = await log.read(lambda reader: reader.latest_of(reader.source), stale=True)
-        mark = None if event is None else Mark(event.epoch, event.seq or 0, event.checksum)
-        now = Marker(mark, not back.is_set(), history.is_set())
+        now = Marker(await _last_of(log), not back.is_set(), history.is_set())
         if now != last:
             await asyncio.to_thread(write, state, log.source, now)
         return now

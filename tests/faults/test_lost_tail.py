@@ -137,3 +137,33 @@ async def test_what_was_lost_with_the_end_of_the_write_ahead_log_comes_back(grow
         return True
 
     await eventually(kept, 30, what="every promise is kept")
+
+
+async def in_doubt(tier: Tier, command: str) -> bool:
+    """Whether it knows that nobody knows what became of the command."""
+    found = await ask(tier, "command", {"id": command})
+    assert found["summary"] == {"in-doubt": 1}, found
+    return True
+
+
+async def test_what_was_done_before_anybody_heard_of_it_is_not_done_again(grown: Tree) -> None:
+    """It is seconds ago: the marker beside the log must know of it all the same."""
+    root, site = grown[ROOT], grown[SITE]
+    before = await send(root, bump())
+    await eventually(lambda: ended(root, before), 30, what="the first is done")
+    size = disks.size_of_tail(site.log)
+    site.freeze()
+    command = await send(root, bump())
+    for path in (ROOT, REGION):
+        await grown[path].kill()
+    site.thaw()
+    await eventually(lambda: command in counted(grown), 30, what="it is done, and nobody hears of it")
+    await power_cut(site)
+    disks.keep_of_tail(site.log, size)
+    for path in (ROOT, REGION, SITE):
+        await grown[path].start()
+    await eventually(lambda: in_doubt(root, command), 30, what="a person has to decide")
+    # And after it.
+    after = await send(root, bump())
+    await eventually(lambda: ended(root, after), 30, what="what comes after is done")
+    assert counted(grown) == [before, command, after]
