@@ -50,6 +50,8 @@ MOST_OF_ONE = 64
 
 #: Decides on a newcomer: (path, hello) -> why it is refused, or None.
 Admit = Callable[[str, Hello], Awaitable[str | None]]
+#: All ancestors, each with the life of its log in which it was greeted.
+Above = Callable[[], list[tuple[str, str]]]
 #: Whose links a child passes on.
 Carried = Callable[[str], list[str]]
 #: Whether this instance is the one that has the path: (path, instance). Who is not has to say hello.
@@ -75,6 +77,7 @@ class Answerer:
         knows: Knows,
         carried: Carried,
         shown: Callable[[str], None],
+        above: Above,
         kin: Kin,
         renewed: Callable[[], Awaitable[None]],
         floods: Floods,
@@ -84,6 +87,7 @@ class Answerer:
         self._knows = knows
         self._carried = carried
         self._shown = shown
+        self._above = above
         self._renewed = renewed
         self._floods = floods
         self._inbound = inbound
@@ -198,7 +202,7 @@ class Answerer:
         """What this log has lost of its own, and somebody below has."""
         events = self._inbound.guard.believed(door.sound(ask.events, asker), f"what {asker} gives back")
         before = self._runtime.log.epoch
-        taken = await take_back(self._runtime, events, asker, ask)
+        taken = await take_back(self._runtime, events, asker, ask, self._above())
         self.taken.add(len(taken.new))
         self._inbound.after_record(Recorded(taken.new, forks=taken.forks[:1]))
         if self._runtime.log.epoch != before:

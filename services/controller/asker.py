@@ -283,6 +283,10 @@ class Asker:
             await self._greeted()
         return True
 
+    def above(self) -> list[tuple[str, str]]:
+        """All ancestors, each with the life of its log in which it was greeted ("" if it was not)."""
+        return self._returns.above()
+
     def shown(self, life: str) -> None:
         """Somebody below has seen this life of this log."""
         if life > self._epoch and door.is_epoch(life):

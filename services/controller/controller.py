@@ -66,6 +66,7 @@ class Controller:
             knows=self.membership.knows,
             carried=self.membership.carried,
             shown=self.asker.shown,
+            above=self.asker.above,
             kin=self.kin,
             renewed=self.membership.announce,
             floods=self.floods,

@@ -107,8 +107,12 @@ class Returns:
             self._runtime.returned.emit(told)
         await self._end(link, forks, after, epoch)
 
+    def above(self) -> list[tuple[str, str]]:
+        """All ancestors, each with the life of its log in which it was greeted ("" if it was not)."""
+        return [(link.path, link.life) for link in self.links]
+
     async def _end(self, link: Link, forks: Sequence[Event], row: int, asked: str) -> None:
-        above = [(each.path, each.life) for each in self.links]
+        above = self.above()
 
         def op(tx: Tx[Event]) -> None:
             lives.retell(tx, forks)
@@ -139,8 +143,11 @@ class Returns:
             more = page.more
 
 
-async def take_back(runtime: Runtime, events: Sequence[Event], giver: str, back: GiveBack) -> Returned:
-    """The answering half: what somebody below gives back, up to a row of its log."""
+async def take_back(
+    runtime: Runtime, events: Sequence[Event], giver: str, back: GiveBack, above: Sequence[tuple[str, str]]
+) -> Returned:
+    """The answering half: what somebody below gives back, up to a row of its log. What is missing before it is given up
+    where all `above` have answered already."""
     is_asked = back.instance in ("", runtime.instance)
 
     def op(tx: Tx[Event]) -> Returned:
@@ -148,6 +155,10 @@ async def take_back(runtime: Runtime, events: Sequence[Event], giver: str, back:
         taken = lives.take_back(tx, events, giver)
         if is_asked:
             lives.settle(tx, giver, back.epoch, back.row, asked)
+        if above:
+            lives.give_up(tx, above)
         return taken
 
-    return await runtime.log.write(op)
+    taken = await runtime.log.write(op)
+    runtime.skips += 1
+    return taken

@@ -4,12 +4,15 @@ found by the adversary of `tests/property/lives.py`."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from bus.event import Addressee, Draft, Event
+from bus.sync import GiveBack
 from bus.types import ATTACHED, RENEWED, SUBMITTED
 from services.controller.delivery import lives, target
 from services.controller.delivery.lives import Verdict
+from services.controller.returns import take_back
 from services.tier.mail import Mail
 from store.api import Cursor, Stream, Tx
 from store.memory import MemoryLog
@@ -209,3 +212,23 @@ def test_a_command_that_has_ended_is_told_again_where_others_hold_something_else
     mail = Mail(Cursor(again.epoch, 1), again, None)
     do(below, lambda tx: target.accept(tx, mail))
     assert states(below, "c1", CHILD) == {CHILD: "succeeded"}, "it is not carried out again"
+
+
+async def test_a_hole_is_given_up_also_where_what_lies_behind_it_comes_after_all_above_have_answered() -> None:
+    """Else nothing behind it would ever go up (found by a round of faults)."""
+    before = Source(ME)
+    before.samples(1)
+    mail = command(before, "c1", CHILD)
+    mine = MemoryLog[Event](ME, epoch=LATER)
+
+    async def write(op: Callable[[Tx[Event]], T]) -> T:
+        return do(mine, op)
+
+    runtime: Any = SimpleNamespace(log=SimpleNamespace(write=write), instance="", skips=0)
+    above = [(ROOT, EPOCH)]
+    back = GiveBack(epoch=EPOCH, events=[], row=7, life=LATER, instance="")
+    await take_back(runtime, [mail], CHILD, back, above)
+    assert mine.query(lambda log: log.streams(ME))[Stream(ME, EPOCH)] == 0, "the root may have it"
+    do(mine, lambda tx: lives.settle(tx, ROOT, EPOCH, 0, LATER))
+    await take_back(runtime, [], CHILD, back, above)
+    assert mine.query(lambda log: log.streams(ME))[Stream(ME, EPOCH)] == 2
