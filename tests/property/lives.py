@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from bus import paths, types
@@ -360,10 +361,8 @@ class Lives(Simulation):
             if late.get(asker, 0) <= rest.after:
                 # An answer that was on its way while more came settles nothing.
                 late.pop(asker, None)
-            heard = self.states[asker].heard
-            heard[ancestor] = epoch
-            above = [(path, heard.get(path, "")) for path in paths.ancestors(paths.Path(asker))]
-            node.log.apply(lambda tx: lives.give_up(tx, above))
+            self.states[asker].heard[ancestor] = epoch
+            node.log.apply(lambda tx: lives.give_up(tx, self._above(asker)))
         self.commit(node)
         self._look_again(node)
         if more:
@@ -371,20 +370,29 @@ class Lives(Simulation):
         else:
             self._admit(asker, greeting)
 
+    def _above(self, path: str) -> list[tuple[str, str]]:
+        heard = self.states[path].heard
+        return [(above, heard.get(above, "")) for above in paths.ancestors(paths.Path(path))]
+
     def _admit(self, asker: str, greeting: Greeting) -> None:
         state, node = self.states[asker], self.nodes[asker]
-        state.greeted[greeting.ancestor] = greeting.life
         state.admitted = True
-        if greeting.wants is None:
-            state.late.pop(greeting.ancestor, None)
-        else:
-            self._give_back(asker, greeting.ancestor, greeting.wants)
         if state.waits:
             self.commit(node)
             self._take_up(node)
-        self.ask(node, greeting.ancestor)
+        if greeting.wants is None:
+            state.late.pop(greeting.ancestor, None)
+            self._done(asker, greeting)
+        else:
+            self._give_back(asker, greeting, greeting.wants)
 
-    def _give_back(self, asker: str, ancestor: str, wants: Wants) -> None:
+    def _done(self, asker: str, greeting: Greeting) -> None:
+        """What was asked back has come, every page of it: until then he is greeted again."""
+        self.states[asker].greeted[greeting.ancestor] = greeting.life
+        self.ask(self.nodes[asker], greeting.ancestor)
+
+    def _give_back(self, asker: str, greeting: Greeting, wants: Wants) -> None:
+        ancestor = greeting.ancestor
         limit, epoch = self._page_limit(), self._life(asker)[1]
         self.commit(self.nodes[asker])
         log = self.nodes[asker].log
@@ -396,12 +404,16 @@ class Lives(Simulation):
             node.log.apply(lambda tx: lives.take_back(tx, events, asker))
             if self.states[ancestor].instance == wants.asked[0]:
                 node.log.apply(lambda tx: lives.settle(tx, asker, epoch, row, wants.asked[1]))
+            if above := self._above(ancestor):
+                node.log.apply(lambda tx: lives.give_up(tx, above))
             self.commit(node)
             late = self.states[asker].late
             if not page.more and late.get(ancestor, 0) <= row:
                 late.pop(ancestor, None)
-            if page.more:
-                self.tell(ancestor, asker, lambda: self._give_back(asker, ancestor, rest))
+            go_on = (
+                partial(self._give_back, asker, greeting, rest) if page.more else partial(self._done, asker, greeting)
+            )
+            self.tell(ancestor, asker, go_on)
 
         self.tell(asker, ancestor, take)
 
