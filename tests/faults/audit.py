@@ -24,23 +24,39 @@ Views = Mapping[str, LogView]
 QUEUES = ("undelivered", "unfinished", "behind_gap")
 
 
-def lacking(logs: Views, acknowledged: Mapping[str, Collection[str]]) -> list[str]:
-    """What is still on its way: nothing, once a healed tree has come to rest."""
-    return [*_open(logs, acknowledged), *_unshipped(logs), *_undelivered(logs)]
+def lacking(
+    logs: Views, acknowledged: Mapping[str, Collection[str]], losers: Collection[str] = frozenset()
+) -> list[str]:
+    """What is still on its way: nothing, once a healed tree has come to rest. `losers` have lost their logs."""
+    return [*_open(logs, acknowledged, losers), *_unshipped(logs), *_undelivered(logs)]
 
 
-def _open(logs: Views, acknowledged: Mapping[str, Collection[str]]) -> Iterator[str]:
+def _open(logs: Views, acknowledged: Mapping[str, Collection[str]], losers: Collection[str]) -> Iterator[str]:
+    held = {event.data["command"] for log in logs.values() for event in log.mail if event.type == SUBMITTED}
     for command, targets in acknowledged.items():
         for target in targets:
-            if command not in logs[target].finals:
+            chain = [path for path in logs if path == target or is_under(target, path)]
+            # With every log that held it: nobody can know of it.
+            is_gone = command not in held and all(path in losers for path in chain)
+            if command not in logs[target].finals and not is_gone:
                 yield f"{command} has no final at {target}"
 
 
 def _unshipped(logs: Views) -> Iterator[str]:
     for path, log in logs.items():
         for above, other in logs.items():
-            if is_under(path, above) and (lack := log.counts[path] - other.counts[path]) > 0:
-                yield f"{above} lacks {lack} events of {path}"
+            if is_under(path, above) and (lack := [*_lack(log, other, path)]):
+                yield f"{above} lacks {len(lack)} events of {path}"
+
+
+def _lack(log: LogView, other: LogView, path: str) -> Iterator[tuple[str, int]]:
+    """The places of what this source has said, that the other neither holds nor was told anew after it was given up."""
+    there = other.shared[path]
+    said = {"", *there.values()}
+    for place, what in log.shared[path].items():
+        was_given_up = place[1] <= other.floors.get((path, place[0]), 0)
+        if place not in there and not (was_given_up and what in said):
+            yield place
 
 
 def _undelivered(logs: Views) -> Iterator[str]:
@@ -55,7 +71,7 @@ def _undelivered(logs: Views) -> Iterator[str]:
 def strangers(logs: Views) -> Iterator[str]:
     """Logs that hold what is for others."""
     for path, log in logs.items():
-        for source in log.counts:
+        for source in log.shared:
             if not is_under(source, path) and not is_under(path, source):
                 yield f"{path} holds events of {source}"
         for event in log.mail:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import defaultdict
 from contextlib import closing
 from pathlib import Path
 
 from bus.event import Event
-from bus.types import FINALS, MAIL, RECEIVED
+from bus.types import ANNOUNCED, ATTACHED, FINALS, MAIL, RECEIVED, RENEWED, SUBMITTED
 from services.cli.demo.books import Slot, covers_of, slots_of
 
 
@@ -20,8 +21,10 @@ class LogView:
         self.file = file
         self.ids: set[str] = set()
         self.mail: list[Event] = []
-        #: how many shared events there are of each source
-        self.counts: dict[str, int] = defaultdict(int)
+        #: what each source has shared, by its place: (epoch, seq) -> what it says
+        self.shared: dict[str, dict[tuple[str, int], str]] = defaultdict(dict)
+        #: up to where each life of a source (source, epoch) was given up
+        self.floors: dict[tuple[str, str], int] = {}
         #: mailbox numbers that are filled, by the mail itself or by what stands for it
         self.slots: set[Slot] = set()
         #: (command, target) of which it knows that they were received
@@ -37,6 +40,8 @@ class LogView:
         """Reads what is new."""
         with closing(sqlite3.connect(self.file, timeout=30)) as db:
             rows = db.execute("SELECT row, body FROM events WHERE row > ? ORDER BY row", (self._row,)).fetchall()
+            floors = db.execute("SELECT * FROM floors").fetchall()
+        self.floors = {(source, epoch): number for source, epoch, target, number in floors if not target}
         for self._row, body in rows:
             self._file(Event.decode(body))
 
@@ -45,7 +50,7 @@ class LogView:
         if event.source == self.path:
             self.epoch = max(self.epoch, event.epoch)
         if event.seq is not None:
-            self.counts[event.source] += 1
+            self.shared[event.source][event.epoch, event.seq] = _said_in(event)
         if event.type in MAIL:
             self.mail.append(event)
             self.slots.update(slots_of(event), covers_of(event))
@@ -55,3 +60,12 @@ class LogView:
                 self.received[event.data["command"]] = event
         elif event.source == self.path and event.type in FINALS:
             self.finals[event.data["command"]].append(event)
+
+
+def _said_in(event: Event) -> str:
+    """What it says, whichever life says it; "" if only its own life may."""
+    if event.type == SUBMITTED:
+        return f"{event.type} {event.data['command']}"
+    if event.type in (*MAIL, ANNOUNCED, ATTACHED, RENEWED):
+        return ""
+    return f"{event.type} {json.dumps(event.data, sort_keys=True, default=str)}"

@@ -137,7 +137,7 @@ class World:
     def _nothing_lacks(self) -> bool:
         for log in self.logs.values():
             log.refresh()
-        missing = lacking(self.logs, self.load.acknowledged)
+        missing = lacking(self.logs, self.load.acknowledged, self.losers)
         assert not missing, missing[:10]
         return True
 
