@@ -24,21 +24,15 @@ Views = Mapping[str, LogView]
 QUEUES = ("undelivered", "unfinished", "behind_gap")
 
 
-def lacking(
-    logs: Views, acknowledged: Mapping[str, Collection[str]], losers: Collection[str] = frozenset()
-) -> list[str]:
-    """What is still on its way: nothing, once a healed tree has come to rest. `losers` have lost their logs."""
-    return [*_open(logs, acknowledged, losers), *_unshipped(logs), *_undelivered(logs)]
+def lacking(logs: Views, acknowledged: Mapping[str, Collection[str]]) -> list[str]:
+    """What is still on its way: nothing, once a healed tree has come to rest."""
+    return [*_open(logs, acknowledged), *_unshipped(logs), *_undelivered(logs)]
 
 
-def _open(logs: Views, acknowledged: Mapping[str, Collection[str]], losers: Collection[str]) -> Iterator[str]:
-    held = {event.data["command"] for log in logs.values() for event in log.mail if event.type == SUBMITTED}
+def _open(logs: Views, acknowledged: Mapping[str, Collection[str]]) -> Iterator[str]:
     for command, targets in acknowledged.items():
         for target in targets:
-            chain = [path for path in logs if path == target or is_under(target, path)]
-            # With every log that held it: nobody can know of it.
-            is_gone = command not in held and all(path in losers for path in chain)
-            if command not in logs[target].finals and not is_gone:
+            if command not in logs[target].finals:
                 yield f"{command} has no final at {target}"
 
 

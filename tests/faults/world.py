@@ -116,7 +116,7 @@ class World:
             log.refresh()
         left = {event.data.get("command") for log in others for event in log.mail}
         for command, origin in list(self.load.origins.items()):
-            if origin == path and command not in left:
+            if origin in self._lost_now and command not in left:
                 self.unknowable[command] = self.load.acknowledged.pop(command)
                 del self.load.origins[command]
 
@@ -137,7 +137,7 @@ class World:
     def _nothing_lacks(self) -> bool:
         for log in self.logs.values():
             log.refresh()
-        missing = lacking(self.logs, self.load.acknowledged, self.losers)
+        missing = lacking(self.logs, self.load.acknowledged)
         assert not missing, missing[:10]
         return True
 
