@@ -1,7 +1,8 @@
 """The projection `keys`: which key is whose, at or below this tier.
 
 That a cluster has a key, only its parent says, and that it has it no longer, any tier above it: for ever, since who
-is revoked comes back with another key. Whether such a word was signed as it must be is looked at before it is stored.
+is revoked comes back with another key. Where several say so, what counts for one of them counts: in whatever order
+their words come, all tiers judge alike. Whether such a word was signed as it must be is looked at before it is stored.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Keys:
     """Folds what tiers say of the keys of those below them."""
 
     name = "keys"
-    version = 1
+    version = 2
     tables = (KEYS,)
     types = frozenset({ADMITTED, REVOKED})
 
@@ -70,10 +71,18 @@ def fold(rows: Rows[Key], event: Entry) -> None:
         known.tags = msgpack.packb(mapping(event.data, "tags"))
         known.before = msgpack.packb(_places(event.data, "before"))
     else:
-        if event.source == path or not is_under(path, event.source) or known.revoked is not None:
+        if event.source == path or not is_under(path, event.source):
             return
-        known.revoked, known.through = event.time, msgpack.packb(_places(event.data, "through"))
+        known.revoked = min(known.revoked or event.time, event.time)
+        known.through = _joined(known.through, _places(event.data, "through"))
     rows.put(known)
+
+
+def _joined(packed: bytes, others: Mapping[str, int]) -> bytes:
+    """The further of two places in each life."""
+    places: dict[str, int] = msgpack.unpackb(packed)
+    far = {epoch: max(places.get(epoch, 0), others.get(epoch, 0)) for epoch in sorted({*places, *others})}
+    return bytes(msgpack.packb(far))
 
 
 def _places(data: Mapping[str, Any], name: str) -> dict[str, int]:

@@ -64,8 +64,18 @@ async def test_any_tier_above_may_revoke_and_that_is_for_ever(log: Log[Event]) -
     await record(log, admitted, own_word)
     assert [row.revoked for row in await keys(log)] == [None]
     await log.write(lambda tx: tx.append(revoked))
-    await record(log, again, a.seal(cluster("revoked", B, key="UB", through=[[LATER, 9]])))
-    assert [(row.revoked, row.through, row.seq) for row in await keys(log)] == [("t2", {EPOCH: 3}, 2)]
+    await record(log, again, a.seal(cluster("revoked", B, key="UB", time="t3")))
+    assert [(row.revoked, row.seq) for row in await keys(log)] == [("t2", 2)]
+
+
+async def test_of_what_several_tiers_above_have_heard_before_they_revoked_all_counts(log: Log[Event]) -> None:
+    """In whatever order their words come: else one tier would refuse for ever what another holds."""
+    words = [[[EPOCH, 3], [LATER, 1], ["bad"], "bad"], [[EPOCH, 2], [LATER, 9]]]
+    for key, order in (("U1", words), ("U2", words[::-1])):
+        a = Source(f"{A}.{key.lower()}")
+        for through in order:
+            await record(log, a.seal(cluster("revoked", f"{a.path}.x", key=key, through=through)))
+    assert [row.through for row in await keys(log)] == [{EPOCH: 3, LATER: 9}] * 2
 
 
 async def test_a_word_of_revocation_may_come_before_the_admission(log: Log[Event]) -> None:
