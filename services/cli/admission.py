@@ -98,7 +98,8 @@ async def revoke(path: str, /, *, wait: Wait = True, common: Common = COMMON) ->
     Its link is cut at once, and what it sends later is believed by nobody. What it has said until then stays in all
     logs.
 
-    It is a command to the parent of the cluster. Who was revoked comes back with new keys and a new token only.
+    It is a command to all tiers above the cluster, up to the one that is asked: also where its parent is down, those
+    that took it in hear of it. Who was revoked comes back with new keys and a new token only.
 
     For example:
 
@@ -109,9 +110,17 @@ async def revoke(path: str, /, *, wait: Wait = True, common: Common = COMMON) ->
     path
         The cluster: root.east.site9.
     wait
-        Wait until its parent has taken the order, at most this long (60 s if no time is given); --no-wait only submits.
+        Wait until they have taken the order, at most this long (60 s if no time is given), but not for those that are
+        offline; --no-wait only submits.
     """
-    return await _tell_parent(path, "revoke", wait, common)
+    found = paths.parse_path(path)
+    async with local_api(common) as api:
+        asked = (await api.ask("status"))["path"]
+    above = [f"path:{each}" for each in reversed(paths.ancestors(found)) if paths.is_under(each, asked)]
+    if not above:
+        raise BadRequest(f"{path} is not below {asked}", field="path", hint="ask its parent, or a tier above that")
+    do: dict[str, Any] = {"shim": TIER_SHIM, "verb": "revoke", "args": {"path": path}}
+    return await send(do, Sending(on=" or ".join(above)), wait_seconds(wait), common, for_offline=False)
 
 
 async def rotate(*, sending: Sending, wait: Wait = True, common: Common = COMMON) -> Exit:

@@ -42,10 +42,16 @@ class Sending:
 
 
 async def send(
-    do: Mapping[str, Any], sending: Sending, wait: float | None, common: Common, *, full: bool = False
+    do: Mapping[str, Any],
+    sending: Sending,
+    wait: float | None,
+    common: Common,
+    *,
+    full: bool = False,
+    for_offline: bool = True,
 ) -> Exit:
-    """Submits `do` ({"shim"?, "verb", "args"}); waits `wait` seconds (None: not at all). With `full` results that
-    are more than a line are printed whole."""
+    """Submits `do` ({"shim"?, "verb", "args"}); waits `wait` seconds (None: not at all), also for who is offline. With
+    `full` results that are more than a line are printed whole."""
     async with local_api(common) as api:
         if sending.dry_run:
             return await _dry_run(api, do, sending, common)
@@ -56,7 +62,7 @@ async def send(
             if not common.for_people:
                 _show_short(answer, common)
             return Exit.OK
-        code = await wait_for(api, answer["id"], wait)
+        code = await wait_for(api, answer["id"], wait, for_offline=for_offline)
         await show_outcome(api, answer["id"], common, full)
         return code
 

@@ -47,6 +47,11 @@ class Tracker:
         """What a wait that ended now would end with."""
         return of_summary(self.summary)
 
+    @property
+    def waits_for_offline(self) -> bool:
+        """Whether all who are missing are offline."""
+        return bool(self.missing) and self.missing.keys() <= self.offline.keys()
+
     def take(self, answer: Mapping[str, Any]) -> bool:
         """Takes up an answer to a poll `after` this tracker's; True if the next page should be asked at once,
         because on this one all are final."""

@@ -20,11 +20,14 @@ SHORTEST, LONGEST = 0.05, 2.0
 PAUSE, LOOK = 0.5, 5.0
 
 
-async def wait_for(api: LocalApi, id: str, wait: float | None, *, live: bool | None = None) -> Exit:
-    """Waits until every target is final, at most `wait` seconds (None: without end), and shows progress.
+async def wait_for(
+    api: LocalApi, id: str, wait: float | None, *, live: bool | None = None, for_offline: bool = True
+) -> Exit:
+    """Waits until every target is final, at most `wait` seconds (None: without end), and shows progress. Unless
+    `for_offline`, who is offline is not waited for.
 
     STILL_OPEN when the time is over; Unavailable when the tier did not answer by then either."""
-    waiting = Waiting(api, Tracker(id), wait)
+    waiting = Waiting(api, Tracker(id), wait, for_offline)
     again = f"ote status {id} --watch"
     try:
         with shown(waiting.tracker, live) as changed:
@@ -35,7 +38,9 @@ async def wait_for(api: LocalApi, id: str, wait: float | None, *, live: bool | N
     tracker = waiting.tracker
     if tracker.trouble:
         raise Unavailable(tracker.trouble, hint=f"the command goes on; to see how: {again}")
-    if tracker.exit is Exit.STILL_OPEN:
+    if tracker.exit is Exit.STILL_OPEN and not for_offline and tracker.waits_for_offline:
+        note(f"offline, and told when it is back: {', '.join(sorted(tracker.missing))}; {again}")
+    elif tracker.exit is Exit.STILL_OPEN:
         note(f"the wait of {wait:g} s is over, {tracker.total - tracker.done} of {tracker.total} are open; {again}")
     return tracker.exit
 
@@ -43,8 +48,9 @@ async def wait_for(api: LocalApi, id: str, wait: float | None, *, live: bool | N
 class Waiting:
     """Polls a command until it is final everywhere, or the time is over."""
 
-    def __init__(self, api: LocalApi, tracker: Tracker, wait: float | None) -> None:
+    def __init__(self, api: LocalApi, tracker: Tracker, wait: float | None, for_offline: bool = True) -> None:
         self.tracker = tracker
+        self._for_offline = for_offline
         self._api = api
         self._end = float("inf") if wait is None else time.monotonic() + wait
         self._hold: float | None = None
@@ -62,6 +68,8 @@ class Waiting:
             open = self.tracker.trouble or self.tracker.exit is Exit.STILL_OPEN
             left = self._end - time.monotonic()
             if not more and (not open or left <= 0):
+                return
+            if not (more or self._for_offline) and self.tracker.waits_for_offline:
                 return
             quiet = time.monotonic() - self._changed
             self._hold = None if more else min(max(quiet, SHORTEST), LONGEST, left)

@@ -33,11 +33,12 @@ def revoke(tx: Reader[Event], request: Request) -> tuple[Answer, list[Draft]]:
     if not isinstance(path, str) or path == tx.source or not is_under(path, tx.source):
         return Answer.failed("bad-request", f"{path!a} is not below {tx.source}"), []
     through = [[stream.epoch, seq] for stream, seq in tx.streams(path).items() if stream.source == path]
-    keys = [row.key for row in tx.keys(path) if row.path == path and row.revoked is None]
-    if not keys:
+    rows = [row for row in tx.keys(path) if row.path == path]
+    if not rows:
         return Answer.failed("not-found", f"{tx.source} knows no key of {path}"), []
-    data = [{"path": path, "key": key, "through": through} for key in keys]
-    return Answer.done({"path": path, "keys": keys}), [
+    # Another tier above it may have said so of some already.
+    data = [{"path": path, "key": row.key, "through": through} for row in rows if row.revoked is None]
+    return Answer.done({"path": path, "keys": [row.key for row in rows]}), [
         Draft(REVOKED, subjects.event(REVOKED, tx.source), each) for each in data
     ]
 

@@ -167,6 +167,46 @@ async def test_a_site_that_is_revoked_while_it_is_elsewhere_is_cut_off_there(tmp
         assert await gone(), "it does not come back"
 
 
+async def test_a_site_whose_parent_is_down_is_revoked_where_it_is(tmp_path: Path) -> None:
+    """Every tier above it is told; nobody waits for the parent, which hears of it when it is back."""
+    quick: dict[str, Any] = {"failover": True, "fallback_after": 0.5}
+    async with Tiers(tmp_path) as tiers:
+        root = await trusted(tiers, "root", shims=(), **quick)
+        east = await trusted(tiers, "root.east", root, shims=(), **quick)
+        west = await trusted(tiers, "root.west", root, shims=(), **quick)
+        site = await trusted(tiers, SITE, east, **quick)
+
+        def may_go() -> bool:
+            own, host = site.runtime.credentials, west.runtime.credentials
+            assert own is not None and host is not None
+            known = "root.west" in site.controller.kin.routes and "root.west" in own.state.links
+            return known and "root.east" in host.state.carries
+
+        await eventually(may_go, 20, what="the site may go to the other region")
+        await east.stop()
+        await eventually(lambda: SITE in west.controller.ways.guests.present, 30, what="the site is there")
+        await root.sees("root.east", "offline")
+        ote = Ote(tmp_path, root.info["nats"])
+        ann = (await ote("user", "ann", "--state", str(root.state), "-o", "json")).json()["creds"]
+        revoked = await ote("revoke", SITE, "--creds", ann, "-o", "json")
+        assert revoked.code == Exit.STILL_OPEN, revoked.err
+        told = revoked.json()
+        states = {path: target["state"] for path, target in told["targets"].items()}
+        assert states == {"root": "succeeded", "root.east": "accepted"}
+        assert "offline, and told when it is back: root.east" in revoked.err
+
+        async def gone() -> bool:
+            return SITE not in await _links(west)
+
+        await eventually(gone, what="its link at the other region is cut")
+        await root.sees(SITE, "offline")
+        await east.start()
+        assert (await root.done(told["id"]))["summary"] == {"succeeded": 2}
+        east_refuses = east.runtime.credentials
+        assert east_refuses is not None and SITE not in east_refuses.state.children
+        assert await gone() and SITE not in await _links(east), "it does not come back"
+
+
 async def _links(tier: LocalTier) -> dict[str, int]:
     assert tier.runtime.server is not None
     return {link.path: link.id for link in await tier.runtime.server.leafz()}
